@@ -1,0 +1,169 @@
+/**
+ * The only errors this package throws on purpose (besides TypeError for a wrong kind of argument).
+ *
+ * Grammar of every message: `<where>: "<name>" expected <what>, got <what>.`, and when the caller can act a second line
+ * `  Hint: …`. The same parts are fields, so that a program never has to parse the sentence.
+ */
+export interface Complaint {
+  /** Function or parser that complains: `parseConfig`, `safetensors`, `longformer.forward`. */
+  readonly where: string;
+  /** Argument, field, tensor or place. */
+  readonly name: string;
+  readonly expected: string;
+  readonly got: string;
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+export type ErrorCode =
+  | 'E_SHAPE'
+  | 'E_RANGE'
+  | 'E_CONFIG'
+  | 'E_CHECKPOINT'
+  | 'E_TOKENIZER'
+  | 'E_UNSUPPORTED'
+  | 'E_IO'
+  | 'E_CASE'
+  | 'E_ABORTED';
+
+/** Base of all typed errors. `code` is stable; the message may be reworded. */
+export class LongformerError extends Error {
+  readonly code: ErrorCode;
+  readonly where: string;
+  readonly expected: string;
+  readonly got: string;
+  /** What the complaint is about. (Error.name keeps its usual meaning, the class.) */
+  readonly subject: string;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, complaint: Complaint) {
+    const { where, name, expected, got, hint, cause } = complaint;
+    const sentence = `${where}: "${name}" expected ${expected}, got ${got}.`;
+    super(hint === undefined ? sentence : `${sentence}\n  Hint: ${hint}`, cause === undefined ? undefined : { cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.where = where;
+    this.subject = name;
+    this.expected = expected;
+    this.got = got;
+    this.hint = hint;
+  }
+}
+
+/** An array of the wrong shape or length. */
+export class ShapeError extends LongformerError {
+  constructor(complaint: Complaint) {
+    super('E_SHAPE', complaint);
+  }
+}
+
+/** A value outside its range: ids, masks, positions, options. */
+export class ValueRangeError extends LongformerError {
+  constructor(complaint: Complaint) {
+    super('E_RANGE', complaint);
+  }
+}
+
+/** A config.json that cannot be honoured. */
+export class ConfigError extends LongformerError {
+  constructor(complaint: Complaint) {
+    super('E_CONFIG', complaint);
+  }
+}
+
+/** A checkpoint file that is damaged, hostile, incomplete or does not fit its config. */
+export class CheckpointError extends LongformerError {
+  constructor(complaint: Complaint) {
+    super('E_CHECKPOINT', complaint);
+  }
+}
+
+/** Tokenizer files or text that cannot be tokenized as asked. */
+export class TokenizerError extends LongformerError {
+  constructor(complaint: Complaint) {
+    super('E_TOKENIZER', complaint);
+  }
+}
+
+/** Something this package does not do; `hint` names what would work. */
+export class UnsupportedError extends LongformerError {
+  constructor(complaint: Complaint) {
+    super('E_UNSUPPORTED', complaint);
+  }
+}
+
+/** A file that cannot be read or written. */
+export class IoError extends LongformerError {
+  constructor(complaint: Complaint) {
+    super('E_IO', complaint);
+  }
+}
+
+/** A conformance case that is damaged or does not follow FORMAT.md. */
+export class CaseError extends LongformerError {
+  constructor(complaint: Complaint) {
+    super('E_CASE', complaint);
+  }
+}
+
+/** Work ended by an AbortSignal. */
+export class AbortedError extends LongformerError {
+  constructor(complaint: Complaint) {
+    super('E_ABORTED', complaint);
+  }
+}
+
+export const formatShape = (shape: readonly number[]): string => `(${shape.join(', ')})`;
+
+/**
+ * @throws ShapeError unless `tensor.shape` equals `expected` and the data has that many elements.
+ */
+export function expectShape(
+  where: string,
+  name: string,
+  tensor: { readonly shape: readonly number[]; readonly data: { readonly length: number } },
+  expected: readonly number[],
+): void {
+  const { shape, data } = tensor;
+  const same = shape.length === expected.length && shape.every((extent, axis) => extent === expected[axis]);
+  if (!same) throw new ShapeError({ where, name, expected: `shape ${formatShape(expected)}`, got: formatShape(shape) });
+  const elements = expected.reduce((product, extent) => product * extent, 1);
+  if (data.length !== elements) {
+    throw new ShapeError({ where, name, expected: `${elements} elements`, got: String(data.length) });
+  }
+}
+
+/**
+ * @throws ShapeError unless `values` has `expected` elements.
+ */
+export function expectLength(where: string, name: string, values: { readonly length: number }, expected: number): void {
+  if (values.length !== expected) {
+    throw new ShapeError({ where, name, expected: `length ${expected}`, got: String(values.length) });
+  }
+}
+
+/**
+ * @throws ValueRangeError naming the first element that is not an integer in [lowest, highest].
+ */
+export function expectRange(
+  where: string,
+  name: string,
+  values: ArrayLike<number>,
+  lowest: number,
+  highest: number,
+  hint?: string,
+): void {
+  for (let index = 0; index < values.length; index++) {
+    const value = values[index] as number;
+    // Written so that NaN fails too.
+    if (!(value >= lowest && value <= highest && Number.isInteger(value))) {
+      throw new ValueRangeError({
+        where,
+        name: `${name}[${index}]`,
+        expected: `${lowest}..${highest}`,
+        got: String(value),
+        ...(hint === undefined ? {} : { hint }),
+      });
+    }
+  }
+}

@@ -1,0 +1,5 @@
+export * from './checkpoint.ts';
+export * from './config.ts';
+export * from './errors.ts';
+export * from './model.ts';
+export * from './tensor.ts';

@@ -1,0 +1,78 @@
+/**
+ * The outer seam: load a checkpoint, run a model, wait for an answer. Every backend offers it.
+ */
+import type { Checkpoint } from './checkpoint.ts';
+import type { LongformerConfig } from './config.ts';
+import type { Tensor } from './tensor.ts';
+
+/** One document. T = its length, padding included if the caller has any. */
+export interface EncoderInputs {
+  /** (T) Token ids. Exactly one of `inputIds` and `inputsEmbeds`. HF `input_ids`. */
+  readonly inputIds?: Int32Array;
+  /** (T, C) Word embeddings of the caller's own. HF `inputs_embeds`. */
+  readonly inputsEmbeds?: Tensor;
+  /** (T) 1 = token, 0 = padding; all 1 when absent. HF `attention_mask`. */
+  readonly attentionMask?: Int32Array;
+  /** (T) 1 = global, 0 = local, -1 = masked. When absent the head decides, as in HF. HF `global_attention_mask`. */
+  readonly globalAttentionMask?: Int32Array;
+  /** (T) all 0 when absent. HF `token_type_ids`. */
+  readonly tokenTypeIds?: Int32Array;
+  /** (T) by HF's rule when absent. HF `position_ids`. */
+  readonly positionIds?: Int32Array;
+}
+
+/** Attention probabilities of one layer and one document. x = the document's own number of global tokens. */
+export interface LayerAttentions {
+  /** (H, T, x + columns), columns = 2 * oneSidedWindow + 1: global keys in ascending order, then the band. HF `attentions`. */
+  readonly local: Tensor;
+  /** (H, x, T), each row over all tokens; null without global tokens. HF `global_attentions` before its axes are swapped. */
+  readonly global: Tensor | null;
+}
+
+/** What is computed and handed out besides the head's own outputs. Large tensors are streamed, layer by layer, and not kept. */
+export interface Want {
+  /** Called with the embedding output (layer 0) and the output of each layer (1..L): (T, C). HF `hidden_states`. */
+  readonly hiddenStates?: (document: number, layer: number, values: Tensor) => void | Promise<void>;
+  /** Called after each layer (0..L-1). HF `attentions` and `global_attentions`. */
+  readonly attentions?: (document: number, layer: number, probabilities: LayerAttentions) => void | Promise<void>;
+}
+
+export interface ForwardOptions {
+  readonly want?: Want;
+  readonly signal?: AbortSignal;
+  /** Called after each finished layer with the share of the whole call that is done, 0..1. */
+  readonly onProgress?: (done: number) => void;
+}
+
+/** Outputs of one document; the head of the checkpoint decides which of the optional ones are there. */
+export interface EncoderOutputs {
+  /** (T, C). HF `last_hidden_state`. */
+  readonly lastHiddenState: Tensor;
+  /** (C). Bare encoder and multiple choice, when the checkpoint has a pooler. HF `pooler_output`. */
+  readonly poolerOutput?: Tensor;
+  /** Masked LM (T, V); token classification (T, labels); sequence classification (labels); multiple choice (1), one document per choice. */
+  readonly logits?: Tensor;
+  /** (T). Question answering. */
+  readonly startLogits?: Tensor;
+  /** (T). Question answering. */
+  readonly endLogits?: Tensor;
+}
+
+export interface LongformerModel {
+  readonly config: LongformerConfig;
+  /** One output per document, in order. @throws ShapeError, ValueRangeError, AbortedError */
+  forward(documents: readonly EncoderInputs[], options?: ForwardOptions): Promise<EncoderOutputs[]>;
+  dispose(): void;
+}
+
+export interface LoadOptions {
+  readonly signal?: AbortSignal;
+  /** Called with the share of the tensors that are loaded, 0..1. */
+  readonly onProgress?: (done: number) => void;
+}
+
+export interface Backend {
+  readonly name: string;
+  /** @throws CheckpointError naming every missing or misshapen tensor. */
+  loadLongformer(checkpoint: Checkpoint, options?: LoadOptions): Promise<LongformerModel>;
+}
