@@ -1,5 +1,6 @@
 export * from './checkpoint.ts';
 export * from './config.ts';
+export * from './encoder-inputs.ts';
 export * from './errors.ts';
 export * from './model.ts';
 export * from './tensor.ts';

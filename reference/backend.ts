@@ -1,0 +1,151 @@
+/**
+ * The reference as a backend: 7 and 8 behind the outer seam. The only file here that waits for anything.
+ */
+import type { Checkpoint } from '../contract/checkpoint.ts';
+import type { LongformerConfig } from '../contract/config.ts';
+import { expectEncoderInputs } from '../contract/encoder-inputs.ts';
+import { AbortedError, CheckpointError } from '../contract/errors.ts';
+import type {
+  Backend,
+  EncoderInputs,
+  EncoderOutputs,
+  ForwardOptions,
+  LoadOptions,
+  LongformerModel,
+} from '../contract/model.ts';
+import type { Tensor, Tensor64 } from '../contract/tensor.ts';
+import {
+  type EncoderStep,
+  encoder,
+  encoderWeightNames,
+  pooler,
+  poolerWeightNames,
+  type Weights,
+} from './7-longformer.ts';
+import {
+  automaticGlobalAttentionMask,
+  headWeightNames,
+  maskedLmLogits,
+  multipleChoiceLogit,
+  questionAnsweringLogits,
+  sequenceClassificationLogits,
+  tokenClassificationLogits,
+} from './8-heads.ts';
+
+/** The float64 reference. Slow on purpose: about 10⁹ multiply-adds a second. */
+export function createReferenceBackend(): Backend {
+  return { name: 'reference', loadLongformer };
+}
+
+async function loadLongformer(checkpoint: Checkpoint, options: LoadOptions = {}): Promise<LongformerModel> {
+  const { config } = checkpoint;
+  const needed = new Set([...encoderWeightNames(config), ...headWeightNames(config)]);
+  if (config.head === 'none' && poolerWeightNames.every(name => checkpoint.has(name))) {
+    for (const name of poolerWeightNames) needed.add(name);
+  }
+  const missing = [...needed].filter(name => !checkpoint.has(name));
+  if (missing.length > 0) {
+    throw new CheckpointError({
+      where: 'reference.loadLongformer',
+      name: missing[0]!,
+      expected: 'to be in the checkpoint',
+      got:
+        missing.length === 1
+          ? 'nothing'
+          : `nothing, like ${missing.length - 1} more: ${missing.slice(1, 6).join(', ')}`,
+    });
+  }
+  const tensors = new Map<string, Tensor>();
+  for (const name of needed) {
+    throwIfAborted('reference.loadLongformer', options.signal);
+    tensors.set(name, await checkpoint.tensor(name));
+    options.onProgress?.(tensors.size / needed.size);
+  }
+  return createReferenceModel(
+    config,
+    name => tensors.get(name)!,
+    tensors.has('pooler.dense.weight'),
+    () => tensors.clear(),
+  );
+}
+
+/** A model over weights that are already in memory. `hasPooler` matters for the bare encoder only. */
+export function createReferenceModel(
+  config: LongformerConfig,
+  weights: Weights,
+  hasPooler: boolean,
+  onDispose: () => void = () => {},
+): LongformerModel {
+  return {
+    config,
+    async forward(documents, options = {}) {
+      // All inputs are checked before any is computed: nobody waits minutes for an error in the last document.
+      const prepared = documents.map(inputs => {
+        expectEncoderInputs(inputs, config);
+        const globalAttentionMask = inputs.globalAttentionMask ?? automaticGlobalAttentionMask(inputs, config);
+        return { ...inputs, ...(globalAttentionMask && { globalAttentionMask }) };
+      });
+      const outputs: EncoderOutputs[] = [];
+      for (const [document, inputs] of prepared.entries()) {
+        const lastHiddenState = await runEncoder(document, inputs, documents.length, config, weights, options);
+        outputs.push(headOutputs(lastHiddenState, config, weights, hasPooler));
+      }
+      return outputs;
+    },
+    dispose: onDispose,
+  };
+}
+
+async function runEncoder(
+  document: number,
+  inputs: EncoderInputs,
+  documents: number,
+  config: LongformerConfig,
+  weights: Weights,
+  { want, signal, onProgress }: ForwardOptions,
+): Promise<Tensor64> {
+  let last: EncoderStep | undefined;
+  for (const current of encoder(inputs, weights, config)) {
+    last = current;
+    await want?.hiddenStates?.(document, current.step, current.hiddenStates);
+    if (current.attentions) await want?.attentions?.(document, current.step - 1, current.attentions);
+    onProgress?.((document + current.step / config.layers) / documents);
+    await eventLoopTurn(); // so that an abort can arrive
+    throwIfAborted('longformer.forward', signal);
+  }
+  return last!.hiddenStates;
+}
+
+function headOutputs(
+  lastHiddenState: Tensor64,
+  config: LongformerConfig,
+  weights: Weights,
+  hasPooler: boolean,
+): EncoderOutputs {
+  const flat = ({ data }: Tensor64): Tensor64 => ({ shape: [data.length], data });
+  switch (config.head) {
+    case 'none':
+      return hasPooler
+        ? { lastHiddenState, poolerOutput: flat(pooler(lastHiddenState, weights)) }
+        : { lastHiddenState };
+    case 'maskedLm':
+      return { lastHiddenState, logits: maskedLmLogits(lastHiddenState, weights, config) };
+    case 'sequenceClassification':
+      return { lastHiddenState, logits: flat(sequenceClassificationLogits(lastHiddenState, weights)) };
+    case 'questionAnswering':
+      return { lastHiddenState, ...questionAnsweringLogits(lastHiddenState, weights) };
+    case 'tokenClassification':
+      return { lastHiddenState, logits: tokenClassificationLogits(lastHiddenState, weights) };
+    case 'multipleChoice': {
+      const pooled = pooler(lastHiddenState, weights); // (1, C)
+      return { lastHiddenState, poolerOutput: flat(pooled), logits: flat(multipleChoiceLogit(pooled, weights)) };
+    }
+  }
+}
+
+const eventLoopTurn = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 0));
+
+function throwIfAborted(where: string, signal: AbortSignal | undefined): void {
+  if (!signal?.aborted) return;
+  throw new AbortedError({ where, name: 'signal', expected: 'to finish', got: 'an abort', cause: signal.reason });
+}
