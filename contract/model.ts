@@ -60,6 +60,15 @@ export interface EncoderOutputs {
 
 export interface LongformerModel {
   readonly config: LongformerConfig;
+  /**
+   * The mask the head uses when `globalAttentionMask` is absent: (T) of 0 and 1, or undefined for no global attention.
+   * @throws ValueRangeError when the head looks for separators and does not find exactly three
+   */
+  defaultGlobalAttentionMask(inputs: EncoderInputs): Int32Array | undefined;
+  /** Whether the bare encoder gives a `poolerOutput`: the checkpoint has a pooler. */
+  readonly hasPooler: boolean;
+  /** All checks of `forward`, without computing anything. @throws ShapeError, ValueRangeError */
+  expectInputs(documents: readonly EncoderInputs[]): void;
   /** One output per document, in order. @throws ShapeError, ValueRangeError, AbortedError */
   forward(documents: readonly EncoderInputs[], options?: ForwardOptions): Promise<EncoderOutputs[]>;
   dispose(): void;

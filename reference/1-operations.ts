@@ -121,7 +121,7 @@ export function softmax(scores: Float64Array): void {
 }
 
 /**
- * The error function, to about one unit in the last place of a double.
+ * The error function, to a few units in the last place of a double.
  *
  * Source: erf(x) = 2/√π · exp(-x²) · Σ 2ⁿ x²ⁿ⁺¹ / (1·3·5···(2n+1)). All terms have the same sign, so nothing cancels.
  */

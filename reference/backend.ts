@@ -78,6 +78,11 @@ export function createReferenceModel(
 ): LongformerModel {
   return {
     config,
+    defaultGlobalAttentionMask: inputs => automaticGlobalAttentionMask(inputs, config),
+    hasPooler,
+    expectInputs(documents) {
+      for (const inputs of documents) expectEncoderInputs(inputs, config);
+    },
     async forward(documents, options = {}) {
       // All inputs are checked before any is computed: nobody waits minutes for an error in the last document.
       const prepared = documents.map(inputs => {
