@@ -158,7 +158,7 @@ export async function forwardBatch(
 }
 
 /** Shapes that depend on all rows of a batch. Source: spec A.8; HF LongformerEncoder.forward. */
-class BatchLayout {
+export class BatchLayout {
   /** x: the largest number of global tokens in any row. */
   readonly globals: number;
   readonly #config: LongformerConfig;
@@ -185,20 +185,24 @@ class BatchLayout {
   }
 
   tensors(want: 'head' | 'all'): { name: string; shape: number[] }[] {
-    const { heads, hiddenSize, layers, oneSidedWindow } = this.#config;
+    const { hiddenSize, layers } = this.#config;
     const rows = this.#rows;
     const n = this.#length;
     const tensors = this.#headTensors();
     if (want === 'head') return tensors;
     for (let step = 0; step <= layers; step++)
       tensors.push({ name: `hidden_states.${step}`, shape: [rows, n, hiddenSize] });
-    for (let layer = 0; layer < layers; layer++) {
-      const columns = this.globals + 2 * oneSidedWindow[layer]! + 1;
-      tensors.push({ name: `attentions.${layer}`, shape: [rows, heads, n, columns] });
-      if (this.globals === 0) continue;
-      tensors.push({ name: `global_attentions.${layer}`, shape: [rows, heads, this.#paddedLength, this.globals] });
-    }
+    for (let layer = 0; layer < layers; layer++) tensors.push(...this.attentionTensors(layer, `.${layer}`));
     return tensors;
+  }
+
+  /** `attentions` and, when some token of the batch is global, `global_attentions` of one layer. */
+  attentionTensors(layer: number, suffix: string): { name: string; shape: number[] }[] {
+    const { heads, oneSidedWindow } = this.#config;
+    const columns = this.globals + 2 * oneSidedWindow[layer]! + 1;
+    const local = { name: `attentions${suffix}`, shape: [this.#rows, heads, this.#length, columns] };
+    const global = { name: `global_attentions${suffix}`, shape: [this.#rows, heads, this.#paddedLength, this.globals] };
+    return this.globals === 0 ? [local] : [local, global];
   }
 
   #headTensors(): { name: string; shape: number[] }[] {

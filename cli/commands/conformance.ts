@@ -1,0 +1,83 @@
+/** `longformer conformance`: holds the backends of this package against Hugging Face, on every case that ships with it. */
+import { writeFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { runOracle } from '../../conformance/oracle.ts';
+import { conformanceDirectory } from '../../conformance/read-case.ts';
+import { buildReport, formatReport } from '../../conformance/report.ts';
+import { referenceSubject } from '../../conformance/subjects/reference.ts';
+import { UnsupportedError, ValueRangeError } from '../../contract/errors.ts';
+import { createProgress } from '../progress.ts';
+
+const subjects = { reference: () => referenceSubject() };
+
+export function conformanceCommand(): Command {
+  return new Command('conformance')
+    .description('Run the oracle: every case on every backend, against Hugging Face in float64.')
+    .option(
+      '--backend <names>',
+      `comma-separated: ${Object.keys(subjects).join(', ')}`,
+      Object.keys(subjects).join(','),
+    )
+    .option('--only <prefixes>', 'comma-separated beginnings of level/name, such as attention,encoder/ragged')
+    .option('--cases <directory>', 'folder with manifest.json, cases and models', conformanceDirectory())
+    .addOption(
+      new Option('--precision <gate>', 'judge by this gate instead of the backend’s own').choices([
+        'float64',
+        'float32',
+      ]),
+    )
+    .option('--json', 'print the report as JSON')
+    .option('--report <file>', 'write the report as JSON to a file too')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  longformer conformance
+  longformer conformance --only attention,layer --json
+  longformer conformance --backend reference --report report.json
+
+Exit code 0 when every case passes, 1 otherwise (also when no case ran).`,
+    )
+    .action(async (options: ConformanceOptions) => {
+      const chosen = options.backend.split(',').map(name => {
+        const create = Object.hasOwn(subjects, name) ? subjects[name as keyof typeof subjects] : undefined;
+        if (create) return create();
+        const available = Object.keys(subjects).join(', ');
+        throw new UnsupportedError({
+          where: 'conformance',
+          name: '--backend',
+          expected: `one of ${available}`,
+          got: name,
+        });
+      });
+      const only = options.only?.split(',');
+      const progress = createProgress('cases');
+      const begin = performance.now();
+      const results = await runOracle(options.cases, chosen, {
+        ...(only && { only }),
+        ...(options.precision && { precision: options.precision }),
+        onResult: (result, done, total) => progress.update(done / total, `${result.level}/${result.name}`),
+      }).finally(() => progress.stop());
+      if (results.length === 0) {
+        throw new ValueRangeError({
+          where: 'conformance',
+          name: '--only',
+          expected: 'to match a case',
+          got: options.only ?? 'no cases',
+        });
+      }
+      const report = buildReport(results, (performance.now() - begin) / 1000);
+      if (options.report) writeFileSync(options.report, JSON.stringify(report, null, 2) + '\n');
+      process.stdout.write((options.json ? JSON.stringify(report, null, 2) : formatReport(report)) + '\n');
+      process.exitCode = report.failed === 0 && report.run > 0 ? 0 : 1;
+    });
+}
+
+interface ConformanceOptions {
+  readonly backend: string;
+  readonly only?: string;
+  readonly cases: string;
+  readonly precision?: 'float64' | 'float32';
+  readonly json?: boolean;
+  readonly report?: string;
+}

@@ -1,0 +1,36 @@
+/**
+ * How much error is allowed. The only place with tolerances. docs/decisions.md and FORMAT.md say why these.
+ *
+ * Two questions, two gates:
+ * - float64: is it the same function? A wrong key, mask or epsilon cannot hide at 1e-10.
+ * - float32: is it as accurate as PyTorch? A subject may err a small factor of what HF's own float32 errs on the same case.
+ */
+
+export type Precision = 'float64' | 'float32';
+
+/** What a case records about one expected tensor. */
+export interface Expectation {
+  /** max |HF float32 - HF float64|. */
+  readonly spread: number;
+  /** max |expected|. */
+  readonly max: number;
+}
+
+/** A float32 subject may err this many times what HF's float32 errs. */
+const float32Factor = 2;
+
+/** One unit in the last place of a float32 around 1. */
+const float32Eps = 2 ** -23;
+
+const float64Relative = 1e-10;
+
+/** Probabilities and attention outputs: an expected zero means "nobody may look here", so it must be exact. */
+export const hasExactZeros = (output: string): boolean =>
+  /^(attn_output|attentions|global_attentions)(\.|$)/.test(output);
+
+/** Largest allowed |actual - expected| of one output. */
+export function allowedError(output: string, expectation: Expectation, precision: Precision): number {
+  if (precision === 'float32') return float32Factor * (expectation.spread + float32Eps * expectation.max);
+  const isProbability = /^(attentions|global_attentions)(\.|$)/.test(output);
+  return float64Relative * (isProbability ? 1 : expectation.max);
+}

@@ -1,0 +1,79 @@
+/** case × subject → result. A wrong number is a result, never an exception. */
+import type { LongformerError } from '../contract/errors.ts';
+import { allowedError, hasExactZeros, type Precision } from './budget.ts';
+import { compareTensors, type NamedTensor } from './compare.ts';
+import type { Case } from './read-case.ts';
+import type { CaseResult, Check } from './result.ts';
+
+/** An implementation under test. */
+export interface Subject {
+  readonly name: string;
+  readonly precision: Precision;
+  /** Levels it can be asked for; the others are reported as skipped. */
+  readonly levels: readonly string[];
+  /** Outputs by name. May throw: for a case that expects an error it must. */
+  run(testCase: Case): Promise<ReadonlyMap<string, NamedTensor>>;
+}
+
+export async function runCase(subject: Subject, testCase: Case, precision = subject.precision): Promise<CaseResult> {
+  const { level, name } = testCase;
+  const base = { level, name, subject: subject.name };
+  if (!subject.levels.includes(level)) {
+    return { ...base, verdict: 'skipped', reason: `${subject.name} has no level ${level}`, checks: [] };
+  }
+  try {
+    const outputs = await subject.run(testCase);
+    if (testCase.expectedError) {
+      return { ...base, verdict: 'fail', reason: `expected ${testCase.expectedError.code}, got outputs`, checks: [] };
+    }
+    return judge(base, testCase, outputs, precision);
+  } catch (error) {
+    if (testCase.expectedError) return judgeError(base, testCase.expectedError, error);
+    return { ...base, verdict: 'fail', reason: `threw ${String(error)}`, checks: [] };
+  }
+}
+
+type Base = Pick<CaseResult, 'level' | 'name' | 'subject'>;
+
+/** Compares outputs with what the case expects; every expected tensor is checked, outputs nobody expects are ignored. */
+export function judge(
+  base: Base,
+  testCase: Pick<Case, 'expected'>,
+  outputs: ReadonlyMap<string, NamedTensor>,
+  precision: Precision,
+): CaseResult {
+  const checks = [...testCase.expected].map(([output, expectation]): Check => {
+    const allowed = allowedError(output, expectation, precision);
+    const comparison = compareTensors(outputs.get(output), expectation.tensor, hasExactZeros(output));
+    const { worst, where, nonFinite, brokenZeros } = comparison;
+    const ok = worst <= allowed && nonFinite === 0 && brokenZeros === 0;
+    const remarks = [where];
+    if (nonFinite > 0) remarks.push(`${nonFinite} not finite`);
+    if (brokenZeros > 0) remarks.push(`${brokenZeros} should be exactly 0`);
+    return {
+      output,
+      ok,
+      error: worst,
+      allowed,
+      baseline: expectation.spread,
+      max: expectation.max,
+      where: remarks.join(', '),
+    };
+  });
+  return { ...base, verdict: checks.length > 0 && checks.every(check => check.ok) ? 'pass' : 'fail', checks };
+}
+
+/** The right refusal: a typed error with the expected code, about the expected input. */
+function judgeError(base: Base, expected: NonNullable<Case['expectedError']>, error: unknown): CaseResult {
+  const isTyped = error instanceof Error && 'code' in error && 'subject' in error;
+  const { code, subject } = (isTyped ? error : {}) as Partial<LongformerError>;
+  const plain = (name: string | undefined): string =>
+    (name ?? '')
+      .replace(/[[(].*$/, '')
+      .replaceAll('_', '')
+      .toLowerCase();
+  const ok = code === expected.code && plain(subject) === plain(expected.about);
+  if (ok) return { ...base, verdict: 'pass', checks: [] };
+  const reason = `expected ${expected.code} about ${expected.about}, got ${String(error)}`;
+  return { ...base, verdict: 'fail', reason, checks: [] };
+}
