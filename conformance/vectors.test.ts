@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { LongformerConfig } from '../contract/config.ts';
 import type { Tensor64 } from '../contract/tensor.ts';
-import { gatherRows, linear } from '../reference/1-operations.ts';
+import { add, gatherRows, linear, zeros } from '../reference/1-operations.ts';
 import type { Band } from '../reference/2-patterns.ts';
 import { attentionByProducts } from '../reference/6-banded-products.ts';
 import { loop } from '../reference/6a-loop.ts';
@@ -20,6 +20,7 @@ import {
   plainTimesPlain,
   transposedBandedTimesPlain,
 } from '../reference/6d-diagonaled-matmul.ts';
+import { globalAttentionBackward, linearBackward, slidingWindowAttentionBackward } from '../reference/6e-backward.ts';
 import { positionIdsFromInputIds, selfAttention, tokenRoles, type Weights } from '../reference/7-longformer.ts';
 import { automaticGlobalAttentionMask } from '../reference/8-heads.ts';
 import { createReferenceModel } from '../reference/backend.ts';
@@ -299,6 +300,81 @@ describe('self-attention layer', () => {
         expectClose(gatherRows(attended, local), expected, cases.self_attention_layer.atol);
       }
     });
+  });
+});
+
+describe('self-attention layer, backward', () => {
+  const { upstream, atol: tolerance } = cases.self_attention_layer_gradients;
+  const hiddenStates = tensor(cases.self_attention_layer.hidden_states); // (2, 8, 8)
+
+  it.each(cases.self_attention_layer_gradients.cases as Json[])('$name', (example: Json) => {
+    const band: Band = { heads: 2, oneSidedWindow: 2, dilation: [1, 1], causal: false };
+    const total = new Map<string, Tensor64>();
+    const accumulate = (name: string, gradient: Tensor64): void => {
+      const before = total.get(name);
+      total.set(name, before ? add(before, gradient) : gradient);
+    };
+    example.state.forEach((states: number[], b: number) => {
+      const input = row(hiddenStates, b);
+      const gradient = row(tensor(upstream), b);
+      const roles = tokenRoles(
+        8,
+        states.map(s => Math.min(s, 1)),
+        states.map(s => Number(s === 2)),
+      );
+      const { attentions } = selfAttention(input, selfAttentionWeights, 0, roles, band);
+      const weightOf = (name: string): Tensor64 =>
+        selfAttentionWeights(`encoder.layer.0.attention.self.${name}.weight`) as Tensor64;
+      const project = (name: string, from: Tensor64): Tensor64 =>
+        linear(from, weightOf(name), selfAttentionWeights(`encoder.layer.0.attention.self.${name}.bias`));
+
+      const [query, key, value] = ['query', 'key', 'value'].map(name => project(name, input)) as [
+        Tensor64,
+        Tensor64,
+        Tensor64,
+      ];
+      const local = slidingWindowAttentionBackward(
+        gradient,
+        query,
+        key,
+        value,
+        attentions.local as Tensor64,
+        roles,
+        band,
+      );
+      let inputGradient = zeros(8, 8);
+      const backThrough = (name: string, of: Tensor64, from: Tensor64): Tensor64 => {
+        const back = linearBackward(of, from, weightOf(name));
+        accumulate(`${name}.weight`, back.weight);
+        accumulate(`${name}.bias`, back.bias);
+        return back.input;
+      };
+      for (const name of ['query', 'key', 'value'] as const)
+        inputGradient = add(inputGradient, backThrough(name, local[name], input));
+      if (roles.globalIndices.length > 0) {
+        const globalInput = gatherRows(input, roles.globalIndices);
+        const global = globalAttentionBackward(
+          gradient,
+          project('query_global', globalInput),
+          project('key_global', input),
+          project('value_global', input),
+          attentions.global as Tensor64,
+          roles.globalIndices,
+        );
+        for (const name of ['key', 'value'] as const) {
+          inputGradient = add(inputGradient, backThrough(`${name}_global`, global[name], input));
+        }
+        const ofGlobalRows = backThrough('query_global', global.query, globalInput);
+        roles.globalIndices.forEach((t, slot) => {
+          for (let f = 0; f < 8; f++) inputGradient.data[t * 8 + f]! += ofGlobalRows.data[slot * 8 + f]!;
+        });
+      }
+      expectClose(inputGradient, row(tensor(example.grad_hidden_states), b), tolerance);
+    });
+    for (const [name, expected] of Object.entries<Json>(example.grad_weights)) {
+      if (expected === null) expect(total.has(name), name).toBe(false);
+      else expectClose(total.get(name)!, tensor(expected), tolerance);
+    }
   });
 });
 

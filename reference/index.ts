@@ -8,6 +8,7 @@ export * from './6a-loop.ts';
 export * from './6b-sliding-chunks.ts';
 export * from './6c-sliding-chunks-no-overlap.ts';
 export * from './6d-diagonaled-matmul.ts';
+export * from './6e-backward.ts';
 export * from './7-longformer.ts';
 export * from './8-heads.ts';
 export * from './backend.ts';
