@@ -71,10 +71,40 @@ export class ConfigError extends LongformerError {
   }
 }
 
+/**
+ * What is wrong with a checkpoint file, finer than `code` and as stable. The first block has the names of the safetensors crate.
+ */
+export type CheckpointReason =
+  | 'HeaderTooSmall'
+  | 'HeaderTooLarge'
+  | 'InvalidHeaderLength'
+  | 'InvalidHeader'
+  | 'InvalidHeaderDeserialization'
+  | 'TensorInvalidInfo'
+  | 'ValidationOverflow'
+  | 'InvalidOffset'
+  | 'MisalignedSlice'
+  | 'MetadataIncompleteBuffer'
+  | 'TensorNotFound'
+  // Ours:
+  | 'DuplicateName'
+  | 'TooManyTensors'
+  | 'RankTooLarge'
+  | 'WrongDtype'
+  | 'NotFinite'
+  | 'IntegerOutOfRange'
+  | 'InvalidIndex'
+  | 'UnsafeShardName'
+  | 'MissingFile'
+  | 'ConfigMismatch';
+
 /** A checkpoint file that is damaged, hostile, incomplete or does not fit its config. */
 export class CheckpointError extends LongformerError {
-  constructor(complaint: Complaint) {
+  readonly reason: CheckpointReason | undefined;
+
+  constructor(complaint: Complaint & { readonly reason?: CheckpointReason }) {
     super('E_CHECKPOINT', complaint);
+    this.reason = complaint.reason;
   }
 }
 
@@ -113,7 +143,7 @@ export class AbortedError extends LongformerError {
   }
 }
 
-export const formatShape = (shape: readonly number[]): string => `(${shape.join(', ')})`;
+export const formatShape = (shape: readonly (number | bigint)[]): string => `(${shape.join(', ')})`;
 
 /**
  * @throws ShapeError unless `tensor.shape` equals `expected` and the data has that many elements.

@@ -1,0 +1,235 @@
+/**
+ * A directory of files → a Checkpoint: config.json read, every tensor found and its shape checked, no data read yet.
+ *
+ * It does not know what a directory is: open-node.ts does. Read before: parse-config.ts, safetensors.ts, tensor-names.ts.
+ */
+import type { Checkpoint } from '../../contract/checkpoint.ts';
+import type { LongformerConfig } from '../../contract/config.ts';
+import {
+  CheckpointError,
+  type CheckpointReason,
+  ConfigError,
+  formatShape,
+  UnsupportedError,
+} from '../../contract/errors.ts';
+import type { ByteSource } from './byte-source.ts';
+import { maxConfigBytes, type ParseConfigOptions, parseConfig } from './parse-config.ts';
+import { openSafetensors, type SafetensorsOptions, type TensorFile } from './safetensors.ts';
+import { maxIndexBytes, openShards, parseShardIndex } from './shards.ts';
+import { canonicalName, expectedTensors } from './tensor-names.ts';
+
+/** Files by name: a directory, a map in memory, an address. */
+export interface CheckpointFiles {
+  /** What to call it in messages. */
+  readonly name: string;
+  /** The file of that name, or undefined when there is none. */
+  open(fileName: string): Promise<ByteSource | undefined>;
+  /** The same for a name that came out of another file. @throws CheckpointError when it leads somewhere else. */
+  openListed(fileName: string): Promise<ByteSource | undefined>;
+}
+
+export interface OpenOptions extends ParseConfigOptions, SafetensorsOptions {}
+
+/** A checkpoint and what there is to say about its files. */
+export interface OpenedCheckpoint extends Checkpoint {
+  /** The files behind it, with the names they use themselves. */
+  readonly file: TensorFile;
+  /** Names, as in the files, that the model of this config does not read. */
+  readonly unused: readonly string[];
+}
+
+/**
+ * Opens config.json with model.safetensors, or with the shards of model.safetensors.index.json.
+ *
+ * @throws ConfigError, CheckpointError (among others ConfigMismatch, naming every missing and misshapen tensor at once),
+ *   UnsupportedError (pytorch_model.bin only, other models), IoError. Nothing stays open then.
+ */
+export async function openCheckpointFiles(
+  files: CheckpointFiles,
+  options: OpenOptions = {},
+): Promise<OpenedCheckpoint> {
+  const config = parseConfig(await readConfigText(files), options);
+  const file = await openTensors(files, options);
+  return closeOnError(file, async () => createCheckpoint(config, file));
+}
+
+/**
+ * The same from a config's text and one safetensors source, wherever they are. The source is closed when it is refused.
+ *
+ * @throws ConfigError, CheckpointError, UnsupportedError, IoError
+ */
+export async function openCheckpointFrom(
+  configText: string,
+  weights: ByteSource,
+  options: OpenOptions = {},
+): Promise<OpenedCheckpoint> {
+  return closeOnError(weights, async () => {
+    const config = parseConfig(configText, options);
+    return createCheckpoint(config, await openSafetensors(weights, options));
+  });
+}
+
+async function closeOnError<Result>(open: { close(): Promise<void> }, step: () => Promise<Result>): Promise<Result> {
+  try {
+    return await step();
+  } catch (error) {
+    await open.close();
+    throw error;
+  }
+}
+
+async function readConfigText(files: CheckpointFiles): Promise<string> {
+  const source = await files.open('config.json');
+  if (!source) return missing(files, 'config.json');
+  return readText(source, maxConfigBytes, (expected, got) => {
+    throw new ConfigError({ where: 'openCheckpoint', name: 'config.json', expected, got });
+  });
+}
+
+/** A whole small file as text; the source is closed. */
+async function readText(
+  source: ByteSource,
+  maxBytes: number,
+  complain: (expected: string, got: string) => never,
+): Promise<string> {
+  try {
+    if (source.size > maxBytes) complain(`at most ${maxBytes} bytes`, String(source.size));
+    const bytes = await source.read(0, source.size);
+    try {
+      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    } catch {
+      return complain('UTF-8', 'other bytes');
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+async function openTensors(files: CheckpointFiles, options: SafetensorsOptions): Promise<TensorFile> {
+  const single = await files.open('model.safetensors');
+  if (single) return openSafetensors(single, options);
+  const indexName = 'model.safetensors.index.json';
+  const index = await files.open(indexName);
+  if (index) {
+    const text = await readText(index, maxIndexBytes, (expected, got) =>
+      fail(indexName, 'InvalidIndex', expected, got),
+    );
+    return openShards(parseShardIndex(text), name => files.openListed(name), options);
+  }
+  for (const name of ['pytorch_model.bin', 'pytorch_model.bin.index.json']) {
+    const pickle = await files.open(name);
+    if (!pickle) continue;
+    await pickle.close();
+    throw new UnsupportedError({
+      where: 'openCheckpoint',
+      name: files.name,
+      expected: 'model.safetensors',
+      got: `only ${name}`,
+      hint:
+        'reading PyTorch pickles comes later. What works now, in Python: ' +
+        'AutoModel.from_pretrained(directory).save_pretrained(directory) with the class of the model.',
+    });
+  }
+  return missing(files, 'model.safetensors');
+}
+
+function missing(files: CheckpointFiles, fileName: string): never {
+  return fail(files.name, 'MissingFile', fileName, 'no such file');
+}
+
+/**
+ * A checkpoint over tensors that are open already.
+ *
+ * @throws CheckpointError DuplicateName, ConfigMismatch
+ */
+export function createCheckpoint(config: LongformerConfig, file: TensorFile): OpenedCheckpoint {
+  const fileNames = canonicalNames(file);
+  resolveLmHead(fileNames, config);
+  const expected = expectedTensors(config);
+  expectTensors(expected, fileNames, file, config);
+
+  const fileNameOf = (name: string): string => {
+    return fileNames.get(name) ?? fail(name, 'TensorNotFound', 'to be in the checkpoint', 'nothing');
+  };
+  const used = new Set(expected.map(({ name }) => fileNames.get(name)));
+  return {
+    config,
+    file,
+    unused: [...file.tensors.keys()].filter(name => !used.has(name)),
+    names: [...fileNames.keys()],
+    has: name => fileNames.has(name),
+    shape: name => file.info(fileNameOf(name)).shape,
+    tensor: async name => file.floats(fileNameOf(name)),
+    close: () => file.close(),
+  };
+}
+
+/** Canonical name → name in the file. @throws CheckpointError when two names of the file become one. */
+function canonicalNames(file: TensorFile): Map<string, string> {
+  const fileNames = new Map<string, string>();
+  for (const name of file.tensors.keys()) {
+    const canonical = canonicalName(name);
+    if (canonical === undefined) continue;
+    const other = fileNames.get(canonical);
+    if (other !== undefined) fail(canonical, 'DuplicateName', 'one tensor', `${other} and ${name}`);
+    fileNames.set(canonical, name);
+  }
+  return fileNames;
+}
+
+/**
+ * The decoder of the masked-LM head: tied weights point to the word embeddings, and its bias has two names.
+ *
+ * Subtle: HF computes with lm_head.decoder.bias; lm_head.bias is the same vector when tied and a dead one when not.
+ */
+function resolveLmHead(fileNames: Map<string, string>, config: LongformerConfig): void {
+  const bias = fileNames.get('lm_head.decoder.bias') ?? fileNames.get('lm_head.bias');
+  if (bias !== undefined) fileNames.set('lm_head.bias', bias);
+  const words = fileNames.get('embeddings.word_embeddings.weight');
+  if (config.head === 'maskedLm' && config.tieWordEmbeddings && words !== undefined) {
+    fileNames.set('lm_head.decoder.weight', words);
+  }
+}
+
+const floatDtypes = new Set(['F64', 'F32', 'F16', 'BF16']);
+/** Names listed in one message. */
+const mostListed = 50;
+
+function expectTensors(
+  expected: ReturnType<typeof expectedTensors>,
+  fileNames: ReadonlyMap<string, string>,
+  file: TensorFile,
+  config: LongformerConfig,
+): void {
+  const absent: string[] = [];
+  const misshapen: string[] = [];
+  for (const { name, shape, optional } of expected) {
+    const fileName = fileNames.get(name);
+    if (fileName === undefined) {
+      if (!optional) absent.push(name);
+      continue;
+    }
+    const info = file.info(fileName);
+    const same = info.shape.length === shape.length && info.shape.every((extent, axis) => extent === shape[axis]);
+    if (!same) misshapen.push(`${name} is ${formatShape(info.shape)}, not ${formatShape(shape)}`);
+    else if (!floatDtypes.has(info.dtype)) misshapen.push(`${name} is ${info.dtype}, not a float`);
+  }
+  const faults = [
+    ...(absent.length > 0 ? [`${absent.length} missing: ${enumerate(absent)}`] : []),
+    ...(misshapen.length > 0 ? [`${misshapen.length} misshapen: ${enumerate(misshapen)}`] : []),
+  ];
+  if (faults.length === 0) return;
+  const hint = misshapen.some(fault => fault.startsWith('embeddings.'))
+    ? 'the rows of the embedding tables are vocab_size, max_position_embeddings and type_vocab_size.'
+    : undefined;
+  fail('tensors', 'ConfigMismatch', `what config.json says (head ${config.head})`, faults.join('; '), hint);
+}
+
+const enumerate = (items: readonly string[]): string => {
+  const listed = items.slice(0, mostListed).join(', ');
+  return items.length > mostListed ? `${listed} and ${items.length - mostListed} more` : listed;
+};
+
+function fail(name: string, reason: CheckpointReason, expected: string, got: string, hint?: string): never {
+  throw new CheckpointError({ where: 'openCheckpoint', name, expected, got, hint, reason });
+}

@@ -1,0 +1,29 @@
+/**
+ * The production path as far as it runs anywhere: checkpoints from bytes. Files of a disk: index-node.ts.
+ */
+export { type ByteSource, createMemorySource } from './checkpoint/byte-source.ts';
+export {
+  type CheckpointFiles,
+  createCheckpoint,
+  type OpenedCheckpoint,
+  type OpenOptions,
+  openCheckpointFiles,
+  openCheckpointFrom,
+} from './checkpoint/open.ts';
+export { type ParseConfigOptions, parseConfig } from './checkpoint/parse-config.ts';
+export {
+  type IntegerTensor,
+  openSafetensors,
+  type SafetensorsOptions,
+  type TensorFile,
+  type TensorInfo,
+} from './checkpoint/safetensors.ts';
+export {
+  type ByteSink,
+  createSafetensorsWriter,
+  type SafetensorsWriter,
+  type TensorDeclaration,
+  writeSafetensors,
+} from './checkpoint/safetensors-writer.ts';
+export { openShards, parseShardIndex, type ShardIndex } from './checkpoint/shards.ts';
+export { canonicalName, type ExpectedTensor, expectedTensors } from './checkpoint/tensor-names.ts';
