@@ -38,7 +38,7 @@ export class LongformerError extends Error {
 
   constructor(code: ErrorCode, complaint: Complaint) {
     const { where, name, expected, got, hint, cause } = complaint;
-    const sentence = `${where}: "${name}" expected ${expected}, got ${got}.`;
+    const sentence = printable(`${where}: "${shorten(name)}" expected ${expected}, got ${got}.`);
     super(hint === undefined ? sentence : `${sentence}\n  Hint: ${hint}`, cause === undefined ? undefined : { cause });
     this.name = new.target.name;
     this.code = code;
@@ -142,6 +142,13 @@ export class AbortedError extends LongformerError {
     super('E_ABORTED', complaint);
   }
 }
+
+/** Text of others, as names in files are, with everything escaped that would move a cursor, break a line or turn it around. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu, c => `\\u{${c.codePointAt(0)!.toString(16)}}`);
+}
+
+const shorten = (name: string): string => (name.length > 200 ? `${name.slice(0, 200)}…` : name);
 
 export const formatShape = (shape: readonly (number | bigint)[]): string => `(${shape.join(', ')})`;
 

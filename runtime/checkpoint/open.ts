@@ -34,6 +34,8 @@ export interface OpenOptions extends ParseConfigOptions, SafetensorsOptions {}
 export interface OpenedCheckpoint extends Checkpoint {
   /** The files behind it, with the names they use themselves. */
   readonly file: TensorFile;
+  /** What is odd about it but does no harm, in sentences without a full stop. */
+  readonly remarks: readonly string[];
   /** Names, as in the files, that the model of this config does not read. */
   readonly unused: readonly string[];
 }
@@ -48,9 +50,10 @@ export async function openCheckpointFiles(
   files: CheckpointFiles,
   options: OpenOptions = {},
 ): Promise<OpenedCheckpoint> {
-  const config = parseConfig(await readConfigText(files), options);
+  const configSource = (await files.open('config.json')) ?? missing(files, 'config.json');
+  const config = parseConfig(await readConfigText(configSource), options);
   const file = await openTensors(files, options);
-  return closeOnError(file, async () => createCheckpoint(config, file));
+  return closeOnError(file, () => createCheckpoint(config, file));
 }
 
 /**
@@ -65,7 +68,7 @@ export async function openCheckpointFrom(
 ): Promise<OpenedCheckpoint> {
   return closeOnError(weights, async () => {
     const config = parseConfig(configText, options);
-    return createCheckpoint(config, await openSafetensors(weights, options));
+    return await createCheckpoint(config, await openSafetensors(weights, options));
   });
 }
 
@@ -78,11 +81,14 @@ async function closeOnError<Result>(open: { close(): Promise<void> }, step: () =
   }
 }
 
-async function readConfigText(files: CheckpointFiles): Promise<string> {
-  const source = await files.open('config.json');
-  if (!source) return missing(files, 'config.json');
+/**
+ * Text of a config.json. The source is closed.
+ *
+ * @throws ConfigError when it is too large or not UTF-8, IoError
+ */
+export async function readConfigText(source: ByteSource): Promise<string> {
   return readText(source, maxConfigBytes, (expected, got) => {
-    throw new ConfigError({ where: 'openCheckpoint', name: 'config.json', expected, got });
+    throw new ConfigError({ where: 'parseConfig', name: 'config.json', expected, got });
   });
 }
 
@@ -140,11 +146,11 @@ function missing(files: CheckpointFiles, fileName: string): never {
 /**
  * A checkpoint over tensors that are open already.
  *
- * @throws CheckpointError DuplicateName, ConfigMismatch
+ * @throws CheckpointError DuplicateName, ConfigMismatch; IoError
  */
-export function createCheckpoint(config: LongformerConfig, file: TensorFile): OpenedCheckpoint {
+export async function createCheckpoint(configAsWritten: LongformerConfig, file: TensorFile): Promise<OpenedCheckpoint> {
   const fileNames = canonicalNames(file);
-  resolveLmHead(fileNames, config);
+  const { config, remarks } = await resolveLmHead(configAsWritten, fileNames, file);
   const expected = expectedTensors(config);
   expectTensors(expected, fileNames, file, config);
 
@@ -155,6 +161,7 @@ export function createCheckpoint(config: LongformerConfig, file: TensorFile): Op
   return {
     config,
     file,
+    remarks: [...file.remarks, ...remarks],
     unused: [...file.tensors.keys()].filter(name => !used.has(name)),
     names: [...fileNames.keys()],
     has: name => fileNames.has(name),
@@ -178,17 +185,49 @@ function canonicalNames(file: TensorFile): Map<string, string> {
 }
 
 /**
- * The decoder of the masked-LM head: tied weights point to the word embeddings, and its bias has two names.
+ * The decoder of the masked-LM head and its bias, which have two names each.
  *
- * Subtle: HF computes with lm_head.decoder.bias; lm_head.bias is the same vector when tied and a dead one when not.
+ * Tied: the decoder is the word embedding table, whichever of the two is in the file. When both are and differ, the config is
+ * wrong: each is used for itself. Subtle: HF computes with lm_head.decoder.bias; lm_head.bias is the same vector when
+ * tied and a dead one when not.
+ * Source: HF 5 PreTrainedModel.tie_weights. (HF 4 ties without looking.)
  */
-function resolveLmHead(fileNames: Map<string, string>, config: LongformerConfig): void {
+async function resolveLmHead(
+  config: LongformerConfig,
+  fileNames: Map<string, string>,
+  file: TensorFile,
+): Promise<{ config: LongformerConfig; remarks: string[] }> {
+  if (config.head !== 'maskedLm') return { config, remarks: [] };
   const bias = fileNames.get('lm_head.decoder.bias') ?? fileNames.get('lm_head.bias');
   if (bias !== undefined) fileNames.set('lm_head.bias', bias);
+  if (!config.tieWordEmbeddings) return { config, remarks: [] };
+
+  const decoder = fileNames.get('lm_head.decoder.weight');
   const words = fileNames.get('embeddings.word_embeddings.weight');
-  if (config.head === 'maskedLm' && config.tieWordEmbeddings && words !== undefined) {
-    fileNames.set('lm_head.decoder.weight', words);
+  if (decoder !== undefined && words !== undefined && !(await sameBytes(file, decoder, words))) {
+    const remark = 'tie_word_embeddings is true but lm_head.decoder.weight differs from the word embeddings: not tied';
+    return { config: { ...config, tieWordEmbeddings: false }, remarks: [remark] };
   }
+  const table = words ?? decoder;
+  if (table !== undefined) {
+    fileNames.set('embeddings.word_embeddings.weight', table);
+    fileNames.set('lm_head.decoder.weight', table);
+  }
+  return { config, remarks: [] };
+}
+
+const bytesCompared = 1 << 23;
+
+/** Compares two tensors piece by piece, so that neither is in memory as a whole. */
+async function sameBytes(file: TensorFile, a: string, b: string): Promise<boolean> {
+  const { dtype, byteLength } = file.info(a);
+  if (file.info(b).dtype !== dtype || file.info(b).byteLength !== byteLength) return false;
+  for (let begin = 0; begin < byteLength; begin += bytesCompared) {
+    const end = Math.min(begin + bytesCompared, byteLength);
+    const [left, right] = [await file.bytes(a, begin, end), await file.bytes(b, begin, end)];
+    if (left.some((byte, at) => byte !== right[at])) return false;
+  }
+  return true;
 }
 
 const floatDtypes = new Set(['F64', 'F32', 'F16', 'BF16']);

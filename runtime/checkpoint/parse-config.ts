@@ -6,7 +6,7 @@
  */
 import type { Activation, LongformerConfig, LongformerHead } from '../../contract/config.ts';
 import { ConfigError, UnsupportedError } from '../../contract/errors.ts';
-import { describe, integer, type JsonObject, parseJsonObject } from './json-fields.ts';
+import { describe, type JsonObject, parseJsonObject } from './json-fields.ts';
 
 const where = 'parseConfig';
 
@@ -70,7 +70,9 @@ const activationOfName = new Map<string, Activation>([
  *   unknown classes and activations, each with what would work.
  */
 export function parseConfig(text: string, options: ParseConfigOptions = {}): LongformerConfig {
-  const json = parseJsonObject(where, text, maxConfigBytes);
+  const json = parseJsonObject(text, maxConfigBytes, (expected, got, cause) => {
+    throw new ConfigError({ where, name: 'config.json', expected, got, cause });
+  });
   expectLongformer(json);
   const layers = integer(json, 'num_hidden_layers', 12, 1, most.layers);
   const heads = integer(json, 'num_attention_heads', 12, 1, most.heads);
@@ -156,6 +158,13 @@ function activationOf(json: JsonObject): Activation {
   if (typeof name !== 'string') return fail('hidden_act', 'the name of an activation', describe(name));
   const names = [...activationOfName.keys()].join(', ');
   return activationOfName.get(name) ?? unsupported('hidden_act', `one of ${names}`, name);
+}
+
+/** The field, or its default when the key is absent. Subtle: null is not absent; HF would fail on it later. */
+function integer(json: JsonObject, key: string, absent: number, lowest: number, highest: number): number {
+  const value = json.has(key) ? json.get(key) : absent;
+  if (typeof value === 'number' && Number.isInteger(value) && value >= lowest && value <= highest) return value;
+  return fail(key, `an integer in ${lowest}..${highest}`, describe(value));
 }
 
 function layerNormEpsOf(json: JsonObject): number {

@@ -32,7 +32,9 @@ export interface ShardIndex {
  * @throws CheckpointError (InvalidIndex, UnsafeShardName, TooManyTensors)
  */
 export function parseShardIndex(text: string): ShardIndex {
-  const json = parseIndexObject(text);
+  const json = parseJsonObject(text, maxIndexBytes, (expected, got) => {
+    fail('model.safetensors.index.json', 'InvalidIndex', expected, got);
+  });
   const weightMap = json.get('weight_map');
   if (typeof weightMap !== 'object' || weightMap === null || Array.isArray(weightMap)) {
     return fail('weight_map', 'InvalidIndex', 'an object from tensor names to file names', describe(weightMap));
@@ -52,15 +54,6 @@ export function parseShardIndex(text: string): ShardIndex {
     fail('weight_map', 'InvalidIndex', `1..${maxShards} files`, String(files.length));
   }
   return { fileOf, files, totalSize: totalSizeOf(json.get('metadata')) };
-}
-
-function parseIndexObject(text: string): ReadonlyMap<string, unknown> {
-  try {
-    return parseJsonObject(where, text, maxIndexBytes);
-  } catch (error) {
-    const { subject, expected, got } = error as { subject: string; expected: string; got: string };
-    return fail(subject, 'InvalidIndex', expected, got);
-  }
 }
 
 /** `metadata.total_size`; anything but a number is no statement. */
