@@ -1,0 +1,106 @@
+/** Finds added tokens (`<mask>`, `</s>`, …) in text, before words are cut. Source: HF AddedVocabulary. */
+import { BLANK, characterClasses } from './character-classes.ts';
+import type { AddedToken } from './definition.ts';
+
+/** A stretch of text, in UTF-16 code units; `token` is null where the text is to be cut into words. */
+export interface Stretch {
+  readonly start: number;
+  readonly end: number;
+  readonly token: AddedToken | null;
+}
+
+interface Node {
+  readonly next: Map<number, Node>;
+  token: AddedToken | null;
+}
+
+const endsWithWordCharacter = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
+const startsWithWordCharacter = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+
+export class AddedTokenFinder {
+  readonly #rounds: readonly Node[];
+
+  /** Tokens that are not `normalized` are searched for first, the others in what is left. */
+  constructor(tokens: readonly AddedToken[]) {
+    this.#rounds = [tokens.filter(token => !token.normalized), tokens.filter(token => token.normalized)]
+      .filter(round => round.length > 0)
+      .map(buildTrie);
+  }
+
+  /** All of `text` in order, without empty stretches. With `splitSpecialTokens` special tokens are ordinary text. */
+  find(text: string, splitSpecialTokens: boolean): Stretch[] {
+    let stretches: Stretch[] = text.length === 0 ? [] : [{ start: 0, end: text.length, token: null }];
+    for (const trie of this.#rounds) {
+      stretches = stretches.flatMap(stretch =>
+        stretch.token === null ? findIn(text, stretch.start, stretch.end, trie, splitSpecialTokens) : [stretch],
+      );
+    }
+    return stretches;
+  }
+}
+
+function buildTrie(tokens: readonly AddedToken[]): Node {
+  const root: Node = { next: new Map(), token: null };
+  for (const token of tokens) {
+    let node = root;
+    for (let at = 0; at < token.content.length; at++) {
+      const unit = token.content.charCodeAt(at);
+      let next = node.next.get(unit);
+      if (next === undefined) {
+        next = { next: new Map(), token: null };
+        node.next.set(unit, next);
+      }
+      node = next;
+    }
+    node.token = token;
+  }
+  return root;
+}
+
+function findIn(text: string, begin: number, end: number, trie: Node, splitSpecialTokens: boolean): Stretch[] {
+  const stretches: Stretch[] = [];
+  let taken = begin; // everything before is in a stretch
+  let at = begin;
+  while (at < end) {
+    const token = longestMatch(text, at, end, trie);
+    if (token === null) {
+      at++;
+      continue;
+    }
+    let start = at;
+    let stop = at + token.content.length;
+    at = stop;
+    if (splitSpecialTokens && token.special) continue;
+    if (token.singleWord && touchesWord(text, start, stop, begin, end)) continue;
+    if (token.lstrip) while (start > taken && isBlank(text, start - 1)) start--;
+    if (token.rstrip) while (stop < end && isBlank(text, stop)) stop++;
+    if (taken < start) stretches.push({ start: taken, end: start, token: null });
+    stretches.push({ start, end: stop, token });
+    taken = stop;
+    at = stop;
+  }
+  if (taken < end) stretches.push({ start: taken, end, token: null });
+  return stretches;
+}
+
+function longestMatch(text: string, at: number, end: number, trie: Node): AddedToken | null {
+  let longest: AddedToken | null = null;
+  let node: Node | undefined = trie;
+  for (let unit = at; unit < end; unit++) {
+    node = node.next.get(text.charCodeAt(unit));
+    if (node === undefined) break;
+    if (node.token !== null) longest = node.token;
+  }
+  return longest;
+}
+
+/** All blanks are single code units. */
+const isBlank = (text: string, at: number): boolean => characterClasses()[text.charCodeAt(at)] === BLANK;
+
+/** Two code units on each side are enough for one character. */
+function touchesWord(text: string, start: number, stop: number, begin: number, end: number): boolean {
+  return (
+    endsWithWordCharacter.test(text.slice(Math.max(begin, start - 2), start)) ||
+    startsWithWordCharacter.test(text.slice(stop, Math.min(end, stop + 2)))
+  );
+}

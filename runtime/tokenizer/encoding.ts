@@ -1,0 +1,97 @@
+/** The result of tokenizing, and how it is laid out: `<s> A </s>` and `<s> A </s></s> B </s>`. */
+import type { TokenizerDefinition } from './definition.ts';
+import { type TokenBlanks, trimOffsets } from './offsets.ts';
+import type { Range } from './windows.ts';
+
+/** One sequence of T tokens. */
+export interface Encoding {
+  /** (T) HF `input_ids`. */
+  readonly inputIds: Int32Array;
+  /** (T) all 1: nothing is padded. HF `attention_mask`. */
+  readonly attentionMask: Int32Array;
+  /** (T) 1 = added by the layout. `<mask>` or `</s>` found in the text count as text, as in HF. */
+  readonly specialTokensMask: Int32Array;
+  /** (T) all 0, for the second text too: RoBERTa has one type. HF `token_type_ids`. */
+  readonly tokenTypeIds: Int32Array;
+  /** (T) 0 = first text, 1 = second, -1 = special (HF: None). HF `sequence_ids`. */
+  readonly sequenceIds: Int32Array;
+  /** (T, 2) start and end in UTF-16 code units of the token's own text: `text.slice(start, end)`. Special tokens: 0, 0. */
+  readonly offsets: Int32Array;
+  /** (T, 2) the same in code points, as Python counts. HF `offset_mapping`. */
+  readonly codePointOffsets: Int32Array;
+  /** Windows over what did not fit, in HF's order; empty unless asked for. */
+  readonly overflowing: readonly Encoding[];
+}
+
+/** Tokens of one text (t), spans in code points. */
+export interface EncodedText {
+  readonly ids: Int32Array;
+  readonly starts: Int32Array;
+  readonly ends: Int32Array;
+  /** UTF-16 index of each code point; null when they are equal. */
+  readonly unitIndices: Int32Array | null;
+}
+
+export interface Part {
+  readonly text: EncodedText;
+  readonly range: Range;
+}
+
+export interface Layout {
+  readonly definition: TokenizerDefinition;
+  readonly blanks: TokenBlanks;
+  readonly addSpecialTokens: boolean;
+}
+
+/** Lays out one window. Source: HF RobertaProcessing. */
+export function buildEncoding(
+  first: Part,
+  second: Part | null,
+  { definition, blanks, addSpecialTokens }: Layout,
+  overflowing: readonly Encoding[],
+): Encoding {
+  const special = addSpecialTokens ? 1 : 0;
+  const parts = second === null ? [first] : [first, second];
+  const length = parts.reduce((sum, { range }) => sum + range[1] - range[0] + 2 * special, 0);
+  const inputIds = new Int32Array(length);
+  const specialTokensMask = new Int32Array(length);
+  const sequenceIds = new Int32Array(length).fill(-1);
+  const codePointOffsets = new Int32Array(2 * length);
+  const offsets = new Int32Array(2 * length);
+
+  let row = 0;
+  const addSpecial = (id: number): void => {
+    if (!addSpecialTokens) return;
+    inputIds[row] = id;
+    specialTokensMask[row] = 1;
+    row++;
+  };
+  for (const [sequence, { text, range }] of parts.entries()) {
+    addSpecial(sequence === 0 ? definition.clsId : definition.sepId);
+    const from = row;
+    for (let token = range[0]; token < range[1]; token++, row++) {
+      inputIds[row] = text.ids[token]!;
+      sequenceIds[row] = sequence;
+      codePointOffsets[2 * row] = text.starts[token]!;
+      codePointOffsets[2 * row + 1] = text.ends[token]!;
+    }
+    if (definition.trimOffsets) {
+      trimOffsets(codePointOffsets, inputIds, from, row, blanks, definition.trimKeepsFirstBlank);
+    }
+    for (let at = 2 * from; at < 2 * row; at++) {
+      const codePoint = codePointOffsets[at]!;
+      offsets[at] = text.unitIndices === null ? codePoint : text.unitIndices[codePoint]!;
+    }
+    addSpecial(definition.sepId);
+  }
+  return {
+    inputIds,
+    attentionMask: new Int32Array(length).fill(1),
+    specialTokensMask,
+    tokenTypeIds: new Int32Array(length),
+    sequenceIds,
+    offsets,
+    codePointOffsets,
+    overflowing,
+  };
+}

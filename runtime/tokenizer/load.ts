@@ -1,0 +1,112 @@
+/** Tokenizer files, as texts → Tokenizer. For a directory see load-node.ts. */
+import { asId, asObject, booleanField, complain, describe, field, type JsonObject, parseJsonObject } from './json.ts';
+import { conventionalNames, parseTokenizer, specialTokenName } from './parse-tokenizer.ts';
+import { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer.ts';
+
+/** Contents of a checkpoint's tokenizer files. Either tokenizerJson, or vocabJson and mergesText. */
+export interface TokenizerFiles {
+  readonly tokenizerJson?: string | undefined;
+  readonly vocabJson?: string | undefined;
+  readonly mergesText?: string | undefined;
+  readonly tokenizerConfigJson?: string | undefined;
+  readonly specialTokensMapJson?: string | undefined;
+}
+
+/**
+ * tokenizer.json goes before vocab.json + merges.txt when both are there.
+ *
+ * @throws TokenizerError naming the file or field that is missing, damaged or unsupported.
+ */
+export function loadTokenizer(files: TokenizerFiles, options: TokenizerOptions = {}): Tokenizer {
+  const { tokenizerJson, vocabJson, mergesText, tokenizerConfigJson, specialTokensMapJson } = files;
+  const config = {
+    ...(specialTokensMapJson === undefined ? {} : parseJsonObject('special_tokens_map.json', specialTokensMapJson)),
+    ...(tokenizerConfigJson === undefined ? {} : parseJsonObject('tokenizer_config.json', tokenizerConfigJson)),
+  };
+  if (tokenizerJson !== undefined) {
+    return createTokenizer(parseTokenizer(parseJsonObject('tokenizer.json', tokenizerJson), config), options);
+  }
+  if (vocabJson === undefined || mergesText === undefined) {
+    complain({
+      name: 'files',
+      expected: 'tokenizer.json, or vocab.json and merges.txt',
+      got: vocabJson === undefined ? (mergesText === undefined ? 'none' : 'merges.txt only') : 'vocab.json only',
+    });
+  }
+  const vocab = parseJsonObject('vocab.json', vocabJson);
+  return createTokenizer(
+    parseTokenizer(buildTokenizerJson(vocab, parseMergesText(mergesText), config), config),
+    options,
+  );
+}
+
+/** One merge per line; the first line may be `#version: …`. */
+function parseMergesText(text: string): string[] {
+  const lines = text.split(/\r?\n/);
+  if (lines[0]!.startsWith('#version')) lines.shift();
+  while (lines.at(-1) === '') lines.pop();
+  return lines;
+}
+
+const roles = ['bos', 'pad', 'eos', 'unk', 'cls', 'sep', 'mask'] as const;
+
+/**
+ * The tokenizer.json that belongs to vocab.json and merges.txt.
+ *
+ * Source: HF's converter for RobertaTokenizer (transformers 4): ByteLevel, BPE, RobertaProcessing, `<mask>` with lstrip.
+ * Names and flags of special tokens come from tokenizer_config.json and special_tokens_map.json where these have them.
+ */
+function buildTokenizerJson(vocab: JsonObject, merges: readonly string[], config: JsonObject): JsonObject {
+  const ids = new Map(Object.entries(vocab));
+  const flags = flagsByContent(config);
+  const added = new Map<string, JsonObject>();
+  const nameOf = (role: (typeof roles)[number]): string => specialTokenName(config, role) ?? conventionalNames[role];
+  let nextId = ids.size;
+  for (const role of roles) {
+    const content = nameOf(role);
+    if (added.has(content)) continue;
+    if (!ids.has(content)) ids.set(content, nextId++); // as HF does for tokens the vocabulary lacks
+    const own = flags.get(content) ?? {};
+    added.set(content, {
+      id: ids.get(content),
+      content,
+      single_word: booleanField(content, own, 'single_word', false),
+      lstrip: booleanField(content, own, 'lstrip', role === 'mask'),
+      rstrip: booleanField(content, own, 'rstrip', false),
+      normalized: booleanField(content, own, 'normalized', false),
+      special: true,
+    });
+  }
+  const addPrefixSpace = booleanField('tokenizer_config.json', config, 'add_prefix_space', false);
+  return {
+    added_tokens: [...added.values()],
+    normalizer: null,
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: addPrefixSpace, use_regex: true },
+    post_processor: {
+      type: 'RobertaProcessing',
+      sep: [nameOf('sep'), ids.get(nameOf('sep'))],
+      cls: [nameOf('cls'), ids.get(nameOf('cls'))],
+      trim_offsets: true,
+      add_prefix_space: addPrefixSpace,
+    },
+    decoder: { type: 'ByteLevel' },
+    model: { type: 'BPE', vocab, merges },
+  };
+}
+
+/** lstrip, rstrip, … of tokens that are written as objects, by their content. */
+function flagsByContent(config: JsonObject): Map<string, JsonObject> {
+  const flags = new Map<string, JsonObject>();
+  const entries: unknown[] = roles.map(role => field(config, `${role}_token`));
+  const decoder = field(config, 'added_tokens_decoder') ?? {};
+  for (const [id, entry] of Object.entries(asObject('added_tokens_decoder', decoder))) {
+    asId(`added_tokens_decoder[${describe(id)}]`, Number(id));
+    entries.push(entry);
+  }
+  for (const entry of entries) {
+    if (typeof entry !== 'object' || entry === null) continue;
+    const content = field(entry as JsonObject, 'content');
+    if (typeof content === 'string') flags.set(content, entry as JsonObject);
+  }
+  return flags;
+}
