@@ -13,7 +13,8 @@ import { CaseError } from '../contract/errors.ts';
 import type { Tensor, Tensor64 } from '../contract/tensor.ts';
 import type { BatchInputs, IntegerTensor } from '../runtime/batch.ts';
 import { createMemorySource } from '../runtime/checkpoint/byte-source.ts';
-import { openCheckpointFrom } from '../runtime/checkpoint/open.ts';
+import { createCheckpoint } from '../runtime/checkpoint/open.ts';
+import { parseConfig } from '../runtime/checkpoint/parse-config.ts';
 import { openSafetensors } from '../runtime/checkpoint/safetensors.ts';
 import type { Expectation } from './budget.ts';
 
@@ -161,10 +162,10 @@ export async function readCase(directory: string, id: string, manifest: Manifest
     layer,
     expected,
     expectedError,
-    openCheckpoint: () => {
+    openCheckpoint: async () => {
       const modelConfig = { ...(readJson(`models/${model}/config.json`) as object), ...config };
       const weights = createMemorySource(readBytes(`models/${model}/model.safetensors`));
-      return openCheckpointFrom(JSON.stringify(modelConfig), weights);
+      return createCheckpoint(parseConfig(JSON.stringify(modelConfig)), await openSafetensors(weights));
     },
     batchInputs: () => ({ ...Object.fromEntries(floatInputs), ...Object.fromEntries(integerInputs) }) as BatchInputs,
     floatInput(input) {
