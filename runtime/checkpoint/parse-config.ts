@@ -180,10 +180,11 @@ function attentionWindowOf(json: JsonObject, layers: number): number[] {
     const even = typeof value === 'number' && Number.isInteger(value) && value % 2 === 0;
     if (even && value >= 2 && value <= most.window) return value;
     const hint =
-      typeof value === 'number' && value % 2 === 1
+      typeof value === 'number' && value > 2 && value % 2 === 1
         ? `HF counts both sides; a window of ${value >> 1} on each side is written ${2 * (value >> 1)}.`
         : undefined;
-    return fail(name, 'an even number >= 2', describe(value), hint);
+    const expected = even && value > most.window ? `at most ${most.window}` : 'an even number >= 2';
+    return fail(name, expected, describe(value), hint);
   };
   const value = json.get('attention_window') ?? 512;
   if (!Array.isArray(value)) return new Array<number>(layers).fill(expectEven('attention_window', value));
