@@ -27,7 +27,12 @@ export class AddedTokenFinder {
       .map(buildTrie);
   }
 
-  /** All of `text` in order, without empty stretches. With `splitSpecialTokens` special tokens are ordinary text. */
+  /**
+   * All of `text` in order, without empty stretches. With `splitSpecialTokens` special tokens are ordinary text.
+   *
+   * Subtle: as in HF, swallowing blanks does not hide the next token from the search: where one token swallows blanks that
+   * the next one begins with, their stretches overlap in these blanks.
+   */
   find(text: string, splitSpecialTokens: boolean): Stretch[] {
     let stretches: Stretch[] = text.length === 0 ? [] : [{ start: 0, end: text.length, token: null }];
     for (const trie of this.#rounds) {
@@ -59,7 +64,7 @@ function buildTrie(tokens: readonly AddedToken[]): Node {
 
 function findIn(text: string, begin: number, end: number, trie: Node, splitSpecialTokens: boolean): Stretch[] {
   const stretches: Stretch[] = [];
-  let taken = begin; // everything before is in a stretch
+  let taken = begin; // where ordinary text goes on
   let at = begin;
   while (at < end) {
     const token = longestMatch(text, at, end, trie);
@@ -72,12 +77,14 @@ function findIn(text: string, begin: number, end: number, trie: Node, splitSpeci
     at = stop;
     if (splitSpecialTokens && token.special) continue;
     if (token.singleWord && touchesWord(text, start, stop, begin, end)) continue;
-    if (token.lstrip) while (start > taken && isBlank(text, start - 1)) start--;
+    if (token.lstrip) {
+      while (start > begin && isBlank(text, start - 1)) start--;
+      start = Math.max(start, taken); // blanks that the token before has swallowed stay with it
+    }
     if (token.rstrip) while (stop < end && isBlank(text, stop)) stop++;
     if (taken < start) stretches.push({ start: taken, end: start, token: null });
     stretches.push({ start, end: stop, token });
     taken = stop;
-    at = stop;
   }
   if (taken < end) stretches.push({ start: taken, end, token: null });
   return stretches;

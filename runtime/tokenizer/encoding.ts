@@ -1,6 +1,6 @@
 /** The result of tokenizing, and how it is laid out: `<s> A </s>` and `<s> A </s></s> B </s>`. */
 import type { TokenizerDefinition } from './definition.ts';
-import { type TokenBlanks, trimOffsets } from './offsets.ts';
+import { type TokenColumns, trimmedSpan } from './offsets.ts';
 import type { Range } from './windows.ts';
 
 /** One sequence of T tokens. */
@@ -23,11 +23,10 @@ export interface Encoding {
   readonly overflowing: readonly Encoding[];
 }
 
-/** Tokens of one text (t), spans in code points. */
+/** One text without special tokens. */
 export interface EncodedText {
-  readonly ids: Int32Array;
-  readonly starts: Int32Array;
-  readonly ends: Int32Array;
+  /** Spans in code points, blanks not trimmed. */
+  readonly columns: TokenColumns;
   /** UTF-16 index of each code point; null when they are equal. */
   readonly unitIndices: Int32Array | null;
 }
@@ -39,7 +38,6 @@ export interface Part {
 
 export interface Layout {
   readonly definition: TokenizerDefinition;
-  readonly blanks: TokenBlanks;
   readonly addSpecialTokens: boolean;
 }
 
@@ -47,7 +45,7 @@ export interface Layout {
 export function buildEncoding(
   first: Part,
   second: Part | null,
-  { definition, blanks, addSpecialTokens }: Layout,
+  { definition, addSpecialTokens }: Layout,
   overflowing: readonly Encoding[],
 ): Encoding {
   const special = addSpecialTokens ? 1 : 0;
@@ -68,19 +66,17 @@ export function buildEncoding(
   };
   for (const [sequence, { text, range }] of parts.entries()) {
     addSpecial(sequence === 0 ? definition.clsId : definition.sepId);
-    const from = row;
+    const { columns, unitIndices } = text;
     for (let token = range[0]; token < range[1]; token++, row++) {
-      inputIds[row] = text.ids[token]!;
+      const [start, end] = definition.trimOffsets
+        ? trimmedSpan(columns, token, token === range[0], definition.trimKeepsFirstBlank)
+        : [columns.starts[token]!, columns.ends[token]!];
+      inputIds[row] = columns.ids[token]!;
       sequenceIds[row] = sequence;
-      codePointOffsets[2 * row] = text.starts[token]!;
-      codePointOffsets[2 * row + 1] = text.ends[token]!;
-    }
-    if (definition.trimOffsets) {
-      trimOffsets(codePointOffsets, inputIds, from, row, blanks, definition.trimKeepsFirstBlank);
-    }
-    for (let at = 2 * from; at < 2 * row; at++) {
-      const codePoint = codePointOffsets[at]!;
-      offsets[at] = text.unitIndices === null ? codePoint : text.unitIndices[codePoint]!;
+      codePointOffsets[2 * row] = start;
+      codePointOffsets[2 * row + 1] = end;
+      offsets[2 * row] = unitIndices === null ? start : unitIndices[start]!;
+      offsets[2 * row + 1] = unitIndices === null ? end : unitIndices[end]!;
     }
     addSpecial(definition.sepId);
   }

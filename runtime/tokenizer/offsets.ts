@@ -6,19 +6,29 @@
  * finished spans are translated to UTF-16 code units.
  */
 
-/** Tokens of one text, without special ones: three columns of the same length. */
+/** Tokens of one text, without special ones: columns of the same length. */
 export interface TokenColumns {
   readonly ids: number[];
   /** First code point of the token. */
   readonly starts: number[];
   /** Code point after its last one. */
   readonly ends: number[];
+  /** Blanks at its beginning and end, as it stands in the text. */
+  readonly leadingBlanks: number[];
+  readonly trailingBlanks: number[];
+}
+
+/** What the tokens of the vocabulary are made of, by id. */
+export interface TokenMeasures {
+  readonly bytes: Int32Array;
+  readonly leadingBlanks: Int32Array;
+  readonly trailingBlanks: Int32Array;
 }
 
 /**
  * Appends the tokens of the word `text[start, end)` with their spans, and returns the code point after the word.
  *
- * ids: (t) tokens of the word. byteLengths: bytes of each token by id. codePoint: number of the word's first code point.
+ * ids: (t) tokens of the word. codePoint: number of the word's first code point.
  * prefixed: `text[0]` is a blank that was added; it shares the span of the character after it.
  */
 export function appendWord(
@@ -26,7 +36,7 @@ export function appendWord(
   text: string,
   start: number,
   ids: Int32Array,
-  byteLengths: Int32Array,
+  measures: TokenMeasures,
   codePoint: number,
   prefixed: boolean,
 ): number {
@@ -35,7 +45,7 @@ export function appendWord(
   let next = codePoint;
   let bytesOfCurrent = 0; // not consumed yet
   for (const id of ids) {
-    let bytes = byteLengths[id]!;
+    let bytes = measures.bytes[id]!;
     let first = -1;
     while (bytes > 0) {
       if (bytesOfCurrent === 0) {
@@ -53,46 +63,36 @@ export function appendWord(
     columns.ids.push(id);
     columns.starts.push(first);
     columns.ends.push(current + 1);
+    columns.leadingBlanks.push(measures.leadingBlanks[id]!);
+    columns.trailingBlanks.push(measures.trailingBlanks[id]!);
   }
   return next;
 }
 
-/** Blanks at the ends of every token, by id: they are cut from its span. */
-export interface TokenBlanks {
-  readonly leading: Int32Array;
-  readonly trailing: Int32Array;
-}
-
 /**
- * Cuts blanks from the spans in `offsets`, rows [from, to), as HF's process_offsets does: row `from` is the first token of a
- * window.
+ * The token's span without the blanks at its ends, in code points, as HF's process_offsets trims it.
  *
- * offsets: (T, 2) in code points, changed in place. keepsFirstBlank: the blank before the first token was added, not there.
- * Subtle: HF takes every token that starts at 0 for a first one, and counts blanks that the span may not have (behind an
- * added token with an added blank); spans are cut to emptiness, never turned round.
+ * keepsFirstBlank: a single blank before the first token was added, so there is nothing to trim; several were in the text.
+ * first: it is the first token of its window.
+ * Subtle: HF takes every token that starts at 0 for a first one too, and elsewhere trims an added blank although the span
+ * does not have it (behind an added token): spans are cut to emptiness then, never turned round.
  */
-export function trimOffsets(
-  offsets: Int32Array,
-  ids: Int32Array,
-  from: number,
-  to: number,
-  blanks: TokenBlanks,
+export function trimmedSpan(
+  columns: Readonly<TokenColumns>,
+  token: number,
+  first: boolean,
   keepsFirstBlank: boolean,
-): void {
-  for (let row = from; row < to; row++) {
-    const id = ids[row]!;
-    let leading = blanks.leading[id]!;
-    const trailing = blanks.trailing[id]!;
-    let start = offsets[2 * row]!;
-    let end = offsets[2 * row + 1]!;
-    if (leading > 0) {
-      if (keepsFirstBlank && (row === from || start === 0)) leading--;
-      start = Math.min(start + leading, end);
-    }
-    if (trailing > 0 && end >= trailing) end = Math.max(end - trailing, start);
-    offsets[2 * row] = start;
-    offsets[2 * row + 1] = end;
+): [start: number, end: number] {
+  let start = columns.starts[token]!;
+  let end = columns.ends[token]!;
+  let leading = columns.leadingBlanks[token]!;
+  const trailing = columns.trailingBlanks[token]!;
+  if (leading > 0) {
+    if (keepsFirstBlank && (first || start === 0) && leading === 1) leading = 0;
+    start = Math.min(start + leading, end);
   }
+  if (trailing > 0 && end >= trailing) end = Math.max(end - trailing, start);
+  return [start, end];
 }
 
 /**

@@ -12,7 +12,7 @@ import { BytePairs } from './byte-pairs.ts';
 import { blankSymbol, symbolBytes } from './byte-symbols.ts';
 import type { SpecialTokenIds, TokenizerDefinition } from './definition.ts';
 import { buildEncoding, type EncodedText, type Encoding } from './encoding.ts';
-import { appendWord, codeUnitIndices, type TokenBlanks, type TokenColumns } from './offsets.ts';
+import { appendWord, codeUnitIndices, type TokenColumns, type TokenMeasures } from './offsets.ts';
 import { planWindows, type Truncation } from './windows.ts';
 import { wordEnd } from './words.ts';
 
@@ -81,7 +81,7 @@ export function createTokenizer(definition: TokenizerDefinition, options: Tokeni
   const tokenIds = new Map([...vocab, ...addedTokens.map(token => [token.content, token.id] as const)]);
   const tokens = new Map(Array.from(tokenIds, ([token, id]) => [id, token]));
   const specialIds = new Set(addedTokens.filter(token => token.special).map(token => token.id));
-  const { byteLengths, blanks } = measureTokens(tokens);
+  const measures = measureTokens(tokens);
 
   function encodeText(name: string, given: string, splitSpecialTokens: boolean): EncodedText {
     if (typeof given !== 'string') throw new TypeError(`tokenizer.encode: "${name}" expected a string.`);
@@ -96,24 +96,25 @@ export function createTokenizer(definition: TokenizerDefinition, options: Tokeni
     }
     const text = given.replace(/\p{Surrogate}/gu, '\ufffd');
     const unitIndices = codeUnitIndices(text);
-    const columns: TokenColumns = { ids: [], starts: [], ends: [] };
+    const columns: TokenColumns = { ids: [], starts: [], ends: [], leadingBlanks: [], trailingBlanks: [] };
     let codePoint = 0;
+    let at = 0;
     for (const { start, end, token } of finder.find(text, splitSpecialTokens)) {
+      codePoint += start - at; // stretches may overlap in blanks, which are one code unit each
+      at = end;
       if (token === null) {
         codePoint = encodeStretch(columns, text.slice(start, end), codePoint);
       } else {
+        const found = text.slice(start, end);
         columns.ids.push(token.id);
         columns.starts.push(codePoint);
-        codePoint += unitIndices === null ? end - start : countCodePoints(text, start, end);
+        codePoint += unitIndices === null ? end - start : countCodePoints(found);
         columns.ends.push(codePoint);
+        columns.leadingBlanks.push(countBlanks(found, 1));
+        columns.trailingBlanks.push(countBlanks(found, -1));
       }
     }
-    return {
-      ids: Int32Array.from(columns.ids),
-      starts: Int32Array.from(columns.starts),
-      ends: Int32Array.from(columns.ends),
-      unitIndices,
-    };
+    return { columns, unitIndices };
   }
 
   /** Returns the code point after the stretch. */
@@ -124,7 +125,7 @@ export function createTokenizer(definition: TokenizerDefinition, options: Tokeni
     for (let start = 0; start < text.length; ) {
       const end = definition.cutWords ? wordEnd(text, start, text.length) : text.length;
       const ids = bytePairs.encode(text.slice(start, end));
-      next = appendWord(columns, text, start, ids, byteLengths, next, prefixed);
+      next = appendWord(columns, text, start, ids, measures, next, prefixed);
       start = end;
     }
     return next;
@@ -134,14 +135,14 @@ export function createTokenizer(definition: TokenizerDefinition, options: Tokeni
     const { textPair, addSpecialTokens = true, splitSpecialTokens = false, returnOverflowing = false } = given;
     const first = encodeText('text', text, splitSpecialTokens);
     const second = textPair === undefined ? null : encodeText('textPair', textPair, splitSpecialTokens);
-    const layout = { definition, blanks, addSpecialTokens };
+    const layout = { definition, addSpecialTokens };
     const plan = planOf(given, addSpecialTokens, second !== null, definition.modelMaxLength);
     if (plan === null) {
-      const secondPart = second && { text: second, range: [0, second.ids.length] as const };
-      return buildEncoding({ text: first, range: [0, first.ids.length] }, secondPart, layout, []);
+      const secondPart = second && { text: second, range: [0, second.columns.ids.length] as const };
+      return buildEncoding({ text: first, range: [0, first.columns.ids.length] }, secondPart, layout, []);
     }
 
-    const windows = planWindows(first.ids.length, second === null ? null : second.ids.length, plan);
+    const windows = planWindows(first.columns.ids.length, second === null ? null : second.columns.ids.length, plan);
     const build = (i: number, j: number, overflowing: readonly Encoding[] = []): Encoding => {
       const secondPart = second && { text: second, range: windows.second![j]! };
       return buildEncoding({ text: first, range: windows.first[i]! }, secondPart, layout, overflowing);
@@ -228,23 +229,30 @@ function planOf(options: EncodeOptions, addSpecialTokens: boolean, pair: boolean
   return { strategy, room: maxLength - special, stride, side };
 }
 
-/** Tables by id: bytes of a token, and blanks at its ends. */
-function measureTokens(tokens: ReadonlyMap<number, string>): { byteLengths: Int32Array; blanks: TokenBlanks } {
+/** Tables by id; of no meaning for added tokens that are no words of byte symbols. */
+function measureTokens(tokens: ReadonlyMap<number, string>): TokenMeasures {
   let rows = 0;
   for (const id of tokens.keys()) rows = Math.max(rows, id + 1);
-  const byteLengths = new Int32Array(rows);
-  const blanks = { leading: new Int32Array(rows), trailing: new Int32Array(rows) };
-  const blank = new RegExp(`[${blankSymbol}\\p{White_Space}]`, 'u');
+  const measures = {
+    bytes: new Int32Array(rows),
+    leadingBlanks: new Int32Array(rows),
+    trailingBlanks: new Int32Array(rows),
+  };
   for (const [id, token] of tokens) {
-    byteLengths[id] = token.length; // one symbol per byte; added tokens are never asked for
-    let leading = 0;
-    while (leading < token.length && blank.test(token[leading]!)) leading++;
-    let trailing = 0;
-    while (trailing < token.length && blank.test(token[token.length - 1 - trailing]!)) trailing++;
-    blanks.leading[id] = leading;
-    blanks.trailing[id] = trailing;
+    measures.bytes[id] = token.length; // one symbol per byte
+    measures.leadingBlanks[id] = countBlanks(token, 1);
+    measures.trailingBlanks[id] = countBlanks(token, -1);
   }
-  return { byteLengths, blanks };
+  return measures;
+}
+
+const blankCharacter = new RegExp(`[${blankSymbol}\\p{White_Space}]`, 'u');
+
+/** Blanks, written as themselves or in byte symbols, from the start (step 1) or from the end (step -1). */
+function countBlanks(token: string, step: 1 | -1): number {
+  let count = 0;
+  while (count < token.length && blankCharacter.test(token.at(step === 1 ? count : -1 - count)!)) count++;
+  return count;
 }
 
 /** Bytes of a token; one that is not written in byte symbols (an added one may be) stands for its own UTF-8. */
@@ -261,8 +269,8 @@ function appendBytes(bytes: number[], token: string): void {
   }
 }
 
-function countCodePoints(text: string, start: number, end: number): number {
+function countCodePoints(text: string): number {
   let count = 0;
-  for (let at = start; at < end; count++) at += text.codePointAt(at)! > 0xffff ? 2 : 1;
+  for (const _ of text) count++;
   return count;
 }
