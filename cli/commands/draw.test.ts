@@ -93,7 +93,17 @@ describe('longformer draw', () => {
   it('draws Figure 2 as text and as a picture', async () => {
     const file = join(directory, 'figure-2.svg');
     const printed = await draw('--figure2', '--length', '5', '--one-sided-window', '1', '--global', '2', '--svg', file);
-    expect(printed).toContain('■●●●●  ■●···  ■·●··  ■●●··\n●■●●●  ●■●··  ·■·●·  ●■●··\n●●■●●  ·●■●·  ●·■·●  ●●■●●');
+    const gap = ' '.repeat(15);
+    expect(printed).toContain(
+      [
+        '(a) full n²         (b) sliding window  (c) dilated         (d) global +',
+        'attention                               sliding window      sliding window',
+        '',
+        ['■●●●●', '■●···', '■·●··', '■●●··'].join(gap),
+        ['●■●●●', '●■●··', '·■·●·', '●■●··'].join(gap),
+        ['●●■●●', '·●■●·', '●·■·●', '●●■●●'].join(gap),
+      ].join('\n'),
+    );
     const svg = readFileSync(file, 'utf8');
     expect(svg.match(/\([a-d]\) [^<:]*/g)).toEqual(
       expect.arrayContaining(['(a) full n² attention', '(d) global + sliding window']),
@@ -135,6 +145,17 @@ describe('longformer draw', () => {
     const model = modelWith({});
     await expect(draw('--model', model, '--layer', '2')).rejects.toThrow('"--layer" expected a whole number in 0..1');
     await expect(draw('--model', model, '--dilation', '2')).rejects.toThrow('cannot be used with option');
+    await expect(draw('--figure2', '--head', '1')).rejects.toThrow('cannot be used with option');
+  });
+
+  it.each([
+    ['figure-2.svg', ['--figure2']],
+    ['global-and-padding.svg', '--one-sided-window 2 --global 0,9 --padding 3 --length 20'.split(' ')],
+  ])('docs/images/%s is what it draws', async (name, args) => {
+    const file = join(directory, name);
+    await draw(...args, '--svg', file);
+    const shipped = new URL(`../../docs/images/${name}`, import.meta.url);
+    expect(readFileSync(file, 'utf8')).toBe(readFileSync(shipped, 'utf8'));
   });
 
   it('says in its help how to use it', () => {

@@ -60,6 +60,8 @@ export function drawCommand(): Command {
         'causal',
         'padding',
         'pattern',
+        'layer',
+        'head',
       ]),
     )
     .addHelpText(
@@ -204,39 +206,36 @@ function describeBand(band: Band, head: number, roles: TokenRoles, sequenceLengt
 function textOf({ title, sequenceLength, panels }: Figure, cell: string | undefined): string {
   const tokensPerCell = tokensPerCellOf(cell, sequenceLength, panels.length > 1 ? mostCells.figure2 : mostCells.text);
   const cells = Math.ceil(sequenceLength / tokensPerCell);
-  const drawings = panels.map(({ band, roles, head }) => {
-    const coarse = coarsePattern(longformerPattern(band, roles), tokensPerCell, sequenceLength);
-    return draw(coarse, cells, head).split('\n');
+  const width = Math.max(cells, mostCells.figure2); // of a panel; narrower ones would not hold their titles
+  const columns = panels.map(panel => {
+    const pattern = coarsePattern(longformerPattern(panel.band, panel.roles), tokensPerCell, sequenceLength);
+    const heading = panels.length === 1 ? [] : [...wrapTitle(panel.title, width), ''];
+    return [...heading, ...draw(pattern, cells, panel.head).split('\n')];
   });
-  const heading =
-    panels.length === 1
-      ? [title]
-      : [
-          title,
-          '',
-          panels.map(panel => wrapTitle(panel.title, cells)[0]!).join('  '),
-          panels.map(panel => wrapTitle(panel.title, cells)[1]!).join('  '),
-        ];
-  const scale =
-    tokensPerCell === 1
-      ? []
-      : [`A sign stands for ${tokensPerCell} × ${tokensPerCell} tokens; ● when at least one pair in it is seen.`];
+  const rows = columns[0]!.map((_, row) =>
+    columns
+      .map(column => column[row]!.padEnd(width))
+      .join('  ')
+      .trimEnd(),
+  );
+  const tokens = `${sequenceLength} ${sequenceLength === 1 ? 'token' : 'tokens'}`;
+  const scale = `A sign stands for ${tokensPerCell} × ${tokensPerCell} tokens; ● when at least one pair in it is seen.`;
   return [
-    ...heading,
+    title,
     '',
-    ...Array.from({ length: cells }, (_, row) => drawings.map(drawing => drawing[row]!).join('  ')),
+    ...rows,
     '',
-    `query i ↓  key j →  ${sequenceLength} tokens.  ■ the token itself  ● a key it sees  · a key it does not`,
-    ...scale,
+    `query i ↓  key j →  ${tokens}.  ■ the token itself  ● a key it sees  · a key it does not`,
+    ...(tokensPerCell === 1 ? [] : [scale]),
   ].join('\n');
 }
 
-/** A title over a narrow drawing: two lines, each as wide as the drawing. */
+/** A title over a narrow drawing, in two lines. */
 function wrapTitle(title: string, width: number): [string, string] {
   const words = title.split(' ');
   let first = '';
   while (words.length > 0 && `${first} ${words[0]}`.trim().length <= width) first = `${first} ${words.shift()}`.trim();
-  return [first.padEnd(width), words.join(' ').padEnd(width)];
+  return [first, words.join(' ')];
 }
 
 function svgOf({ title, sequenceLength, panels }: Figure, cell: string | undefined): string {
