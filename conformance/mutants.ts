@@ -134,10 +134,10 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'global-beats-masked',
-    mistake: 'a masked token stays global',
+    mistake: 'a masked token with a global mark stays global',
     file: files.encoder,
-    find: 'globalIndices: states.flatMap((state, t) => (state === 2 ? [t] : [])),',
-    replace: 'globalIndices: states.flatMap((_, t) => (globalAttentionMask?.[t] === 1 ? [t] : [])),',
+    find: 'return (attentionMask?.[t] ?? 1) *',
+    replace: 'return globalAttentionMask?.[t] === 1 ? 2 : (attentionMask?.[t] ?? 1) *',
   },
   {
     name: 'minus-one-is-local',
