@@ -57,6 +57,6 @@ async function readExactly(
 
 /** An error of the operating system in our words; the original stays in `cause`. */
 export function ioError(where: string, path: string, expected: string, cause: unknown): IoError {
-  const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
-  return new IoError({ where, name: path, expected, got: code, cause });
+  const { code } = cause as NodeJS.ErrnoException;
+  return new IoError({ where, name: path, expected, got: String(code), cause });
 }

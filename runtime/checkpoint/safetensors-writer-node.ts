@@ -52,8 +52,7 @@ export async function createFileSink(path: string, temporary = temporaryPath(pat
       await rename(temporary, path).catch(failed);
     },
     async discard() {
-      // Already closed when only the rename failed.
-      await handle.close().catch(() => {});
+      await Promise.allSettled([handle.close()]); // whether that works or not, the file must go
       await rm(temporary, { force: true }).catch(failed);
     },
   };

@@ -169,6 +169,23 @@ describe('the file', () => {
     expect([...(await open(safetensorsFile(header, 3))).tensors.keys()]).toEqual(['b', 'c', 'a']);
   });
 
+  test('empty tensors stand before the one that begins where they do, whatever the order of the names', async () => {
+    const empty = entry({ shape: '[0]', offsets: '[0,0]' });
+    for (const header of [`{"a":${empty},"b":${entry()}}`, `{"b":${entry()},"a":${empty}}`]) {
+      expect([...(await open(safetensorsFile(header, 1))).tensors.keys()]).toEqual(['a', 'b']);
+    }
+  });
+
+  test('a source may hand out part of a larger buffer', async () => {
+    const bytes = writeSafetensors([{ name: 't', dtype: 'F32', shape: [2], data: Float32Array.of(1, 2) }]);
+    const memory = createMemorySource(bytes);
+    const source: ByteSource = {
+      ...memory,
+      read: async (begin, end) => new Uint8Array([0, ...(await memory.read(begin, end)), 0]).subarray(1, -1),
+    };
+    expect((await (await openSafetensors(source)).floats('t')).data).toEqual(Float32Array.of(1, 2));
+  });
+
   test('the source is closed by close, and when the file is refused', async () => {
     let closed = 0;
     const source = (bytes: Uint8Array): ByteSource => ({
