@@ -98,7 +98,11 @@ function report(inspection: Inspection): string {
   if (tensors) {
     const rows = tensors.map(({ name, dtype, shape }) => [printable(dtype), formatShape(shape), printable(name)]);
     lines.push('', 'tensors', ...table(rows));
-    const count = [`${tensors.length} tensors`, `${inspection.parameters} parameters`, `${inspection.bytes} bytes`];
+    const count = [
+      tensors.length === 1 ? '1 tensor' : `${tensors.length} tensors`,
+      `${inspection.parameters} parameters`,
+      `${inspection.bytes} bytes`,
+    ];
     lines.push(`  ${count.join(', ')}`);
   }
   for (const [key, value] of Object.entries(metadata ?? {})) lines.push(`  metadata ${printable(`${key}: ${value}`)}`);
