@@ -6,6 +6,8 @@ import { runCase, type Subject } from './run.ts';
 import { runTokenizerCase } from './tokenizer-cases.ts';
 
 export interface OracleOptions {
+  /** Tokenizer cases too: default true. */
+  readonly tokenizer?: boolean;
   /** Only cases whose `level/name` begins with one of these. */
   readonly only?: readonly string[];
   /** Judge by this gate instead of the subject's own. */
@@ -26,13 +28,15 @@ export async function runOracle(
 ): Promise<CaseResult[]> {
   const manifest = readManifest(directory);
   const { only, precision, onResult, signal } = options;
-  const ids = manifest.cases.filter(id => !only || only.some(prefix => id.startsWith(prefix)));
+  const isTokenizer = (id: string): boolean => id.startsWith('tokenizer/');
+  const ids = manifest.cases
+    .filter(id => !only || only.some(prefix => id.startsWith(prefix)))
+    .filter(id => options.tokenizer !== false || !isTokenizer(id));
   const results: CaseResult[] = [];
   const report = (result: CaseResult): void => {
     results.push(result);
     onResult?.(result, results.length, total);
   };
-  const isTokenizer = (id: string): boolean => id.startsWith('tokenizer/');
   const models = ids.filter(id => !isTokenizer(id));
   const total = models.length * subjects.length + ids.length - models.length;
   for (const subject of subjects) {

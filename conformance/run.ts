@@ -11,6 +11,8 @@ export interface Subject {
   readonly precision: Precision;
   /** Levels it can be asked for; the others are reported as skipped. */
   readonly levels: readonly string[];
+  /** A reason not to ask for this case, or null. */
+  readonly skips?: (testCase: Case) => string | null;
   /** Outputs by name. May throw: for a case that expects an error it must. */
   run(testCase: Case): Promise<ReadonlyMap<string, NamedTensor>>;
 }
@@ -21,6 +23,8 @@ export async function runCase(subject: Subject, testCase: Case, precision = subj
   if (!subject.levels.includes(level)) {
     return { ...base, verdict: 'skipped', reason: `${subject.name} has no level ${level}`, checks: [] };
   }
+  const skipped = subject.skips?.(testCase);
+  if (skipped) return { ...base, verdict: 'skipped', reason: skipped, checks: [] };
   try {
     const outputs = await subject.run(testCase);
     if (testCase.expectedError) {

@@ -4,6 +4,7 @@ import { Command, Option } from 'commander';
 import { runOracle } from '../../conformance/oracle.ts';
 import { conformanceDirectory } from '../../conformance/read-case.ts';
 import { buildReport, formatReport } from '../../conformance/report.ts';
+import { recordedSubject } from '../../conformance/subjects/recorded.ts';
 import { referenceSubject } from '../../conformance/subjects/reference.ts';
 import { UnsupportedError, ValueRangeError } from '../../contract/errors.ts';
 import { createProgress } from '../progress.ts';
@@ -20,6 +21,7 @@ export function conformanceCommand(): Command {
     )
     .option('--only <prefixes>', 'comma-separated beginnings of level/name, such as attention,encoder/ragged')
     .option('--cases <directory>', 'folder with manifest.json, cases and models', conformanceDirectory())
+    .option('--recorded <directory>', 'judge what a port wrote: <level>/<name>.safetensors with its outputs by name')
     .addOption(
       new Option('--precision <gate>', 'judge by this gate instead of the backend’s own').choices([
         'float64',
@@ -35,26 +37,31 @@ Examples:
   longformer conformance
   longformer conformance --only attention,layer --json
   longformer conformance --backend reference --report report.json
+  longformer conformance --recorded my-port/outputs --precision float32
 
 Exit code 0 when every case passes, 1 otherwise (also when no case ran).`,
     )
     .action(async (options: ConformanceOptions) => {
-      const chosen = options.backend.split(',').map(name => {
-        const create = Object.hasOwn(subjects, name) ? subjects[name as keyof typeof subjects] : undefined;
-        if (create) return create();
-        const available = Object.keys(subjects).join(', ');
-        throw new UnsupportedError({
-          where: 'conformance',
-          name: '--backend',
-          expected: `one of ${available}`,
-          got: name,
-        });
-      });
+      const recorded = options.recorded && recordedSubject(options.recorded, options.precision ?? 'float32');
+      const chosen = recorded
+        ? [recorded]
+        : options.backend.split(',').map(name => {
+            const create = Object.hasOwn(subjects, name) ? subjects[name as keyof typeof subjects] : undefined;
+            if (create) return create();
+            const available = Object.keys(subjects).join(', ');
+            throw new UnsupportedError({
+              where: 'conformance',
+              name: '--backend',
+              expected: `one of ${available}`,
+              got: name,
+            });
+          });
       const only = options.only?.split(',');
       const progress = createProgress('cases');
       const begin = performance.now();
       const results = await runOracle(options.cases, chosen, {
         ...(only && { only }),
+        tokenizer: !recorded,
         ...(options.precision && { precision: options.precision }),
         onResult: (result, done, total) => progress.update(done / total, `${result.level}/${result.name}`),
       }).finally(() => progress.stop());
@@ -76,6 +83,7 @@ Exit code 0 when every case passes, 1 otherwise (also when no case ran).`,
 interface ConformanceOptions {
   readonly backend: string;
   readonly only?: string;
+  readonly recorded?: string;
   readonly cases: string;
   readonly precision?: 'float64' | 'float32';
   readonly json?: boolean;
