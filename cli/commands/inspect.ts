@@ -50,7 +50,7 @@ Examples:
 /** @throws ConfigError, CheckpointError, UnsupportedError, IoError */
 export async function inspect(path: string): Promise<Inspection> {
   const stats = await stat(path).catch(cause => {
-    const got = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    const got = String((cause as NodeJS.ErrnoException).code);
     throw new IoError({ where: 'inspect', name: path, expected: 'a file or a directory', got, cause });
   });
   if (stats.isDirectory()) return inspectDirectory(path);

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { LongformerHead } from '../../contract/config.ts';
+import { IoError } from '../../contract/errors.ts';
 import { type ByteSource, createMemorySource } from './byte-source.ts';
 import { openFileSource } from './byte-source-node.ts';
 import { type CheckpointFiles, type OpenedCheckpoint, openCheckpointFiles, openCheckpointFrom } from './open.ts';
@@ -307,6 +308,38 @@ describe('files', () => {
     expect(opened.now).toBe(2);
     await checkpoint.close();
     expect(opened.now).toBe(0);
+  });
+
+  test('whichever read fails, its error comes out and nothing stays open', async () => {
+    const index = JSON.stringify({
+      weight_map: Object.fromEntries(tensorsOf(config).map(({ name }) => [name, 's.safetensors'])),
+    });
+    const contents = {
+      'config.json': text(config),
+      'model.safetensors.index.json': text(index),
+      's.safetensors': model,
+    };
+    for (let failAt = 1; ; failAt++) {
+      let reads = 0;
+      const there = files(contents);
+      const failing = async (name: string): Promise<ByteSource | undefined> => {
+        const source = await there.open(name);
+        const read = async (begin: number, end: number): Promise<Uint8Array<ArrayBuffer>> => {
+          if (++reads === failAt) throw new IoError({ where: 'disk', name, expected: 'bytes', got: 'EIO' });
+          return source!.read(begin, end);
+        };
+        return source && { ...source, read };
+      };
+      const outcome = await openCheckpointFiles({ name: 'x', open: failing, openListed: failing }).catch(
+        (error: unknown) => error,
+      );
+      if (!(outcome instanceof Error)) {
+        expect(failAt).toBe(5); // config, index, length and header have failed before
+        break;
+      }
+      expect(outcome).toBeInstanceOf(IoError);
+      expect(opened.now).toBe(0);
+    }
   });
 
   const large = { size: 10_000_001, read: async () => new Uint8Array(), close: async () => {} };

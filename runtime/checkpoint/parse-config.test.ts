@@ -86,6 +86,10 @@ describe('what a config says', () => {
     expect(parse({ num_hidden_layers: 1, attention_window: 2 ** 21 }).oneSidedWindow).toEqual([2 ** 20]);
   });
 
+  test('a window wider than the longest document is no fault: HF takes it too', () => {
+    expect(parse({ max_position_embeddings: 10, attention_window: 512 }).oneSidedWindow[0]).toBe(256);
+  });
+
   test('dilation for all, per layer, per layer and head', () => {
     const small = { num_hidden_layers: 2, num_attention_heads: 2, hidden_size: 4 };
     const same = [

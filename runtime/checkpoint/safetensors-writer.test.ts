@@ -141,6 +141,14 @@ describe('writeSafetensors', () => {
   });
 });
 
+test.each([
+  ['key', new Map([['\udc00', '']])],
+  ['value', new Map([['k', '\ud800']])],
+])('metadata whose %s is no text', (_, metadata) => {
+  const message = 'writeSafetensors: "__metadata__" expected well-formed Unicode, got a lone surrogate.';
+  expect(() => writeSafetensors([], metadata)).toThrow(expect.objectContaining({ code: 'E_RANGE', message }));
+});
+
 /** Keeps what is written, and fails at the n-th step if told to. */
 function memorySink(failAt = Infinity): ByteSink & { bytes: Uint8Array; committed: boolean; discarded: number } {
   let steps = 0;

@@ -52,11 +52,14 @@ interface Layout {
   readonly fileBytes: number;
 }
 
+/** With the flag u, pairs are one character and do not match. */
+const loneSurrogate = /\p{Surrogate}/u;
+
 /**
  * Header and places. Wide dtypes come first and names are sorted within a width, as the crate does, so every tensor begins at
  * a multiple of its width; the header is padded with spaces to a multiple of 8.
  *
- * @throws ValueRangeError for a name used twice or reserved, an unknown dtype or an impossible shape.
+ * @throws ValueRangeError for a name used twice or reserved, text that is not Unicode, an unknown dtype or an impossible shape.
  */
 function layOut(tensors: readonly TensorDeclaration[], metadata: ReadonlyMap<string, string>): Layout {
   const sorted = tensors.map(tensor => ({ ...tensor, bits: expectDeclaration(tensor) }));
@@ -74,6 +77,9 @@ function layOut(tensors: readonly TensorDeclaration[], metadata: ReadonlyMap<str
     entries.push([name, { dtype, shape, data_offsets: [begin, end] }]);
     relative.set(name, { name, dtype, elements, bytesPerElement, begin });
   }
+  if ([...metadata].flat().some(text => loneSurrogate.test(text))) {
+    throw invalid('__metadata__', 'well-formed Unicode', 'a lone surrogate');
+  }
   // Written pair by pair: an object would move names like "7" to the front and lose "__proto__".
   const json = `{${entries.map(([name, entry]) => `${JSON.stringify(name)}:${JSON.stringify(entry)}`).join(',')}}`;
   const text = new TextEncoder().encode(json);
@@ -90,7 +96,7 @@ function layOut(tensors: readonly TensorDeclaration[], metadata: ReadonlyMap<str
 function expectDeclaration({ name, dtype, shape }: TensorDeclaration): number {
   const bits = dtypeBits(dtype) ?? 0;
   if (name === '__metadata__') throw invalid(name, 'a name that is not reserved', 'it');
-  if (/\p{Surrogate}/u.test(name)) throw invalid(name, 'well-formed Unicode', 'a lone surrogate');
+  if (loneSurrogate.test(name)) throw invalid(name, 'well-formed Unicode', 'a lone surrogate');
   if (bits < 8) throw invalid(name, 'a dtype of whole bytes', dtype);
   const bad = shape.findIndex(extent => !Number.isSafeInteger(extent) || extent < 0);
   if (bad >= 0) throw invalid(`${name}.shape[${bad}]`, 'an integer >= 0', String(shape[bad]));
