@@ -98,11 +98,13 @@ function runInWorker(job: ForwardJob, progress: Progress): Promise<void> {
   const worker = new Worker(new URL(`./forward-worker.${extension}`, import.meta.url), { workerData: job });
   let interrupt = (): void => {};
   return new Promise<void>((resolve, reject) => {
+    let cause: unknown; // the first one: the end of the worker that it brings about is no news
     const abandon = (error: unknown): void => {
+      cause ??= error;
       void worker
         .terminate()
         .then(() => rm(job.temporary, { force: true }))
-        .then(() => reject(error), reject);
+        .then(() => reject(cause), reject);
     };
     interrupt = () =>
       abandon(
