@@ -78,7 +78,7 @@ function findIn(text: string, begin: number, end: number, trie: Node, splitSpeci
     if (splitSpecialTokens && token.special) continue;
     if (token.singleWord && touchesWord(text, start, stop, begin, end)) continue;
     if (token.lstrip) {
-      while (start > begin && isBlank(text, start - 1)) start--;
+      while (start > taken && isBlank(text, start - 1)) start--;
       start = Math.max(start, taken); // blanks that the token before has swallowed stay with it
     }
     if (token.rstrip) while (stop < end && isBlank(text, stop)) stop++;

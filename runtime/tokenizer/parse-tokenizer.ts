@@ -8,6 +8,8 @@ import { asArray, asId, asObject, asToken, booleanField, complain, describe, fie
 
 /** More than any vocabulary in use has by a factor of ten; heap keys of byte-pairs.ts are exact up to 2^25. */
 const maxMerges = 10_000_000;
+/** Every place of a text is compared with the added tokens, so their length is work for each character. */
+const maxAddedTokenLength = 256;
 
 /**
  * Source: the format written by HF `tokenizers`, and for tokenizerConfig what transformers' RobertaTokenizer reads from
@@ -133,6 +135,10 @@ function parseAddedTokens(json: readonly unknown[], vocab: ReadonlyMap<string, n
     const object = asObject(name, entry);
     const content = asToken(`${name}.content`, field(object, 'content'));
     const id = asId(`${name}.id`, field(object, 'id'));
+    if (content.length > maxAddedTokenLength) {
+      const expected = `at most ${maxAddedTokenLength} characters`;
+      complain({ name: `${name}.content`, expected, got: String(content.length) });
+    }
     if (names.has(content)) {
       complain({ name: `${name}.content`, expected: 'a token of its own', got: `${describe(content)} again` });
     }

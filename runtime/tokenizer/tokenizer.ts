@@ -69,9 +69,6 @@ export interface Tokenizer {
 }
 
 const defaultMaxCharacters = 2_000_000;
-/** All windows of one call together; 36 bytes each. Only a stride almost as long as the window comes near. */
-const maxTokensInWindows = 2 ** 24;
-
 /** Trusts the definition: loadTokenizer has checked it. */
 export function createTokenizer(definition: TokenizerDefinition, options: TokenizerOptions = {}): Tokenizer {
   const { maxCharacters = defaultMaxCharacters } = options;
@@ -142,25 +139,16 @@ export function createTokenizer(definition: TokenizerDefinition, options: Tokeni
       return buildEncoding({ text: first, range: [0, first.columns.ids.length] }, secondPart, layout, []);
     }
 
-    const windows = planWindows(first.columns.ids.length, second === null ? null : second.columns.ids.length, plan);
+    const secondLength = second === null ? null : second.columns.ids.length;
+    const windows = planWindows(first.columns.ids.length, secondLength, plan, returnOverflowing);
     const build = (i: number, j: number, overflowing: readonly Encoding[] = []): Encoding => {
       const secondPart = second && { text: second, range: windows.second![j]! };
       return buildEncoding({ text: first, range: windows.first[i]! }, secondPart, layout, overflowing);
     };
     const overflowing: Encoding[] = [];
     if (returnOverflowing) {
-      const [ofFirst, ofSecond] = [windows.first.length, windows.second?.length ?? 1];
-      const room = ofFirst * ofSecond * plan.room;
-      if (room > maxTokensInWindows) {
-        throw new TokenizerError({
-          where: 'tokenizer.encode',
-          name: 'returnOverflowing',
-          expected: `windows of at most ${maxTokensInWindows} tokens together`,
-          got: `${ofFirst * ofSecond} windows of ${plan.room} tokens`,
-          hint: 'use a smaller stride or a larger maxLength, or cut only one of the two texts.',
-        });
-      }
       // HF's order: each further window of the first text with every window of the second, then the first with the rest.
+      const [ofFirst, ofSecond] = [windows.first.length, windows.second?.length ?? 1];
       for (let i = 1; i < ofFirst; i++) for (let j = 0; j < ofSecond; j++) overflowing.push(build(i, j));
       for (let j = 1; j < ofSecond; j++) overflowing.push(build(0, j));
     }

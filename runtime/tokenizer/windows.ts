@@ -19,20 +19,38 @@ export interface TruncationPlan {
   readonly side: 'right' | 'left';
 }
 
+/** All windows of one call together; 36 bytes each. Only a stride almost as long as the window comes near. */
+const maxTokensInWindows = 2 ** 24;
+
 /**
- * Windows of both texts; the first of each list is the one that stays. `second` is null without a second text.
+ * Windows of both texts; the first of each list is the one that stays, and without `all` the only one. `second` is null
+ * without a second text.
  *
- * @throws TokenizerError when only one text may be cut and that is not enough, or when the windows would not move on.
+ * @throws TokenizerError when only one text may be cut and that is not enough, when the windows would not move on, or when
+ * they would be too many.
  */
 export function planWindows(
   first: number,
   second: number | null,
   plan: TruncationPlan,
+  all: boolean,
 ): { first: Range[]; second: Range[] | null } {
   const [firstKept, secondKept] = keptLengths(first, second, plan);
+  const stepOfFirst = stepOf(first, firstKept, plan);
+  const stepOfSecond = second === null ? 0 : stepOf(second, secondKept, plan);
+  const windows = countWindows(first, firstKept, stepOfFirst) * countWindows(second ?? 0, secondKept, stepOfSecond);
+  if (all && windows * plan.room > maxTokensInWindows) {
+    throw new TokenizerError({
+      where: 'tokenizer.encode',
+      name: 'returnOverflowing',
+      expected: `windows of at most ${maxTokensInWindows} tokens together`,
+      got: `${windows} windows of ${plan.room} tokens`,
+      hint: 'use a smaller stride or a larger maxLength, or cut only one of the two texts.',
+    });
+  }
   return {
-    first: windowsOf(first, firstKept, plan),
-    second: second === null ? null : windowsOf(second, secondKept, plan),
+    first: windowsOf(first, firstKept, stepOfFirst, plan.side, all),
+    second: second === null ? null : windowsOf(second, secondKept, stepOfSecond, plan.side, all),
   };
 }
 
@@ -75,35 +93,33 @@ function shareRoom(first: number, second: number, room: number): [number, number
   return first > second ? [longer, shorter] : [shorter, longer];
 }
 
-function windowsOf(count: number, kept: number, { stride, side }: TruncationPlan): Range[] {
-  if (kept >= count) return [[0, count]];
-  if (kept === 0) {
-    // HF keeps the whole text as its one overflowing window.
-    return [
-      [0, 0],
-      [0, count],
-    ];
-  }
-  if (stride >= kept) {
-    throw new TokenizerError({
-      where: 'tokenizer.encode',
-      name: 'stride',
-      expected: `fewer tokens than a window keeps of the text that is cut (${kept})`,
-      got: String(stride),
-    });
-  }
+/** Tokens from one window to the next. */
+function stepOf(count: number, kept: number, { stride }: TruncationPlan): number {
+  if (kept >= count || kept === 0 || stride < kept) return kept - stride;
+  throw new TokenizerError({
+    where: 'tokenizer.encode',
+    name: 'stride',
+    expected: `fewer tokens than a window keeps of the text that is cut (${kept})`,
+    got: String(stride),
+  });
+}
+
+function countWindows(count: number, kept: number, step: number): number {
+  if (kept >= count) return 1;
+  return kept === 0 ? 2 : 1 + Math.ceil((count - kept) / step);
+}
+
+function windowsOf(count: number, kept: number, step: number, side: 'right' | 'left', all: boolean): Range[] {
+  // HF keeps the whole text as its one overflowing window when there is room for nothing.
+  const wholeText: Range = [0, count];
+  if (kept >= count) return [wholeText];
+  if (kept === 0) return all ? [[0, 0], wholeText] : [[0, 0]];
   const windows: Range[] = [];
-  const step = kept - stride;
-  if (side === 'right') {
-    for (let start = 0; ; start += step) {
-      const end = Math.min(start + kept, count);
-      windows.push([start, end]);
-      if (end === count) return windows;
-    }
+  for (let window = 0; window < (all ? countWindows(count, kept, step) : 1); window++) {
+    const moved = window * step;
+    windows.push(
+      side === 'right' ? [moved, Math.min(moved + kept, count)] : [Math.max(count - moved - kept, 0), count - moved],
+    );
   }
-  for (let end = count; ; end -= step) {
-    const start = Math.max(end - kept, 0);
-    windows.push([start, end]);
-    if (start === 0) return windows;
-  }
+  return windows;
 }
