@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { CaseError } from '../contract/errors.ts';
+import type { ReferenceModules } from './subjects/reference.ts';
 
 export interface Mutant {
   readonly name: string;
@@ -385,12 +386,6 @@ export const mutants: readonly Mutant[] = [
     replace: ': 1 / this.#length',
   },
 ];
-
-/** The modules a subject of the reference is made of. */
-export interface ReferenceModules {
-  readonly reference: typeof import('../reference/index.ts');
-  readonly batch: typeof import('../runtime/batch.ts');
-}
 
 /**
  * Loads a copy of the reference with one mistake in it.

@@ -11,11 +11,11 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { Checkpoint } from '../contract/checkpoint.ts';
 import { CaseError } from '../contract/errors.ts';
 import type { Tensor, Tensor64 } from '../contract/tensor.ts';
-import type { BatchInputs, IntegerTensor } from '../runtime/batch.ts';
+import type { BatchInputs } from '../runtime/batch.ts';
 import { createMemorySource } from '../runtime/checkpoint/byte-source.ts';
 import { createCheckpoint } from '../runtime/checkpoint/open.ts';
 import { parseConfig } from '../runtime/checkpoint/parse-config.ts';
-import { openSafetensors } from '../runtime/checkpoint/safetensors.ts';
+import { type IntegerTensor, openSafetensors } from '../runtime/checkpoint/safetensors.ts';
 import type { Expectation } from './budget.ts';
 
 /** What case.json holds, by the schema. */

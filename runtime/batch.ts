@@ -9,12 +9,7 @@ import { sequenceLengthOf } from '../contract/encoder-inputs.ts';
 import { ShapeError, ValueRangeError } from '../contract/errors.ts';
 import type { EncoderInputs, EncoderOutputs, LayerAttentions, LongformerModel } from '../contract/model.ts';
 import type { Tensor } from '../contract/tensor.ts';
-
-/** Integer tensors, as ids and masks are kept in files. */
-export interface IntegerTensor {
-  readonly shape: readonly number[];
-  readonly data: Int32Array;
-}
+import type { IntegerTensor } from './checkpoint/safetensors.ts';
 
 /** The inputs of HF's forward by HF's names. [batch, n]; multiple choice [batch, choices, n]; embeds one axis (C) more. */
 export interface BatchInputs {

@@ -5,3 +5,4 @@ export { openFileSource } from './checkpoint/byte-source-node.ts';
 export { openCheckpoint, openDirectory } from './checkpoint/open-node.ts';
 export { createFileSink, createSafetensorsFile, temporaryPath } from './checkpoint/safetensors-writer-node.ts';
 export * from './index.ts';
+export * from './tokenizer/load-node.ts';

@@ -1,6 +1,7 @@
 /**
- * The production path as far as it runs anywhere: checkpoints from bytes. Files of a disk: index-node.ts.
+ * The production path as far as it runs anywhere: checkpoints from bytes, tokenizer, batches. Files of a disk: index-node.ts.
  */
+export { type BatchInputs, type BatchOptions, forwardBatch, memorySink, splitBatch, type TensorSink } from './batch.ts';
 export { type ByteSource, createMemorySource } from './checkpoint/byte-source.ts';
 export {
   type CheckpointFiles,
@@ -27,3 +28,4 @@ export {
 } from './checkpoint/safetensors-writer.ts';
 export { openShards, parseShardIndex, type ShardIndex } from './checkpoint/shards.ts';
 export { canonicalName, type ExpectedTensor, expectedTensors } from './checkpoint/tensor-names.ts';
+export * from './tokenizer/index.ts';

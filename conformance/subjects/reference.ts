@@ -4,9 +4,14 @@ import { toFloat64 } from '../../reference/1-operations.ts';
 import * as reference from '../../reference/index.ts';
 import * as batch from '../../runtime/batch.ts';
 import type { NamedTensor } from '../compare.ts';
-import type { ReferenceModules } from '../mutants.ts';
 import type { Case } from '../read-case.ts';
 import type { Subject } from '../run.ts';
+
+/** The modules this subject is made of. */
+export interface ReferenceModules {
+  readonly reference: typeof reference;
+  readonly batch: typeof batch;
+}
 
 export function referenceSubject(modules: ReferenceModules = { reference, batch }, name = 'reference'): Subject {
   return {
