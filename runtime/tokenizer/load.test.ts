@@ -74,6 +74,23 @@ test('special_tokens_map.json renames and strips, tokenizer_config.json goes bef
   expect(Array.from(inputIds, id => tokenizer.idToToken(id))).toEqual(['Ġ', 'ab', 'Ġ', '[M]']);
 });
 
+test('added_tokens_decoder of tokenizer_config.json adds tokens to vocab.json, with ids and flags', () => {
+  const { vocab } = smallest().model;
+  const decoder = {
+    260: { content: 'ab', single_word: true, special: false },
+    261: { content: '<mask>', lstrip: false, special: true },
+    300: { content: '<new>', rstrip: true, special: true },
+  };
+  const tokenizer = loadTokenizer({
+    vocabJson: JSON.stringify(vocab),
+    mergesText: 'a b',
+    tokenizerConfigJson: JSON.stringify({ added_tokens_decoder: decoder }),
+  });
+  const { inputIds } = tokenizer.encode('ab a<new>  <mask>', { addSpecialTokens: false });
+  expect(Array.from(inputIds, id => tokenizer.idToToken(id))).toEqual(['ab', 'Ġ', 'a', '<new>', '<mask>']);
+  expect(tokenizer.tokenToId('<new>')).toBe(300);
+});
+
 test('add_prefix_space and trim_offsets of tokenizer_config.json go before those of tokenizer.json, as in transformers', () => {
   const tokenizerConfigJson = '{"add_prefix_space": true, "trim_offsets": false, "model_max_length": 1e30}';
   const { definition, modelMaxLength } = load(smallest(), { tokenizerConfigJson });

@@ -1,5 +1,15 @@
 /** Tokenizer files, as texts → Tokenizer. For a directory see load-node.ts. */
-import { asId, asObject, booleanField, complain, describe, field, type JsonObject, parseJsonObject } from './json.ts';
+import {
+  asId,
+  asObject,
+  asToken,
+  booleanField,
+  complain,
+  describe,
+  field,
+  type JsonObject,
+  parseJsonObject,
+} from './json.ts';
 import { conventionalNames, parseTokenizer, specialTokenName } from './parse-tokenizer.ts';
 import { createTokenizer, type Tokenizer, type TokenizerOptions } from './tokenizer.ts';
 
@@ -57,26 +67,30 @@ const roles = ['bos', 'pad', 'eos', 'unk', 'cls', 'sep', 'mask'] as const;
  * Names and flags of special tokens come from tokenizer_config.json and special_tokens_map.json where these have them.
  */
 function buildTokenizerJson(vocab: JsonObject, merges: readonly string[], config: JsonObject): JsonObject {
-  const ids = new Map(Object.entries(vocab));
-  const flags = flagsByContent(config);
+  const described = describedTokens(config);
+  const ids = new Map([
+    ...Object.entries(vocab),
+    ...Array.from(described, ([content, { id }]) => [content, id] as const),
+  ]);
+  for (const [content, id] of ids) if (id === undefined) ids.delete(content);
   const added = new Map<string, JsonObject>();
-  const nameOf = (role: (typeof roles)[number]): string => specialTokenName(config, role) ?? conventionalNames[role];
-  let nextId = ids.size;
-  for (const role of roles) {
-    const content = nameOf(role);
-    if (added.has(content)) continue;
-    if (!ids.has(content)) ids.set(content, nextId++); // as HF does for tokens the vocabulary lacks
-    const own = flags.get(content) ?? {};
+  const add = (content: string, flags: JsonObject, isMask: boolean, special: boolean): void => {
+    if (added.has(content)) return;
+    if (!ids.has(content)) ids.set(content, ids.size); // as HF does for tokens the vocabulary lacks
     added.set(content, {
       id: ids.get(content),
       content,
-      single_word: booleanField(content, own, 'single_word', false),
-      lstrip: booleanField(content, own, 'lstrip', role === 'mask'),
-      rstrip: booleanField(content, own, 'rstrip', false),
-      normalized: booleanField(content, own, 'normalized', false),
-      special: true,
+      single_word: booleanField(content, flags, 'single_word', false),
+      lstrip: booleanField(content, flags, 'lstrip', isMask),
+      rstrip: booleanField(content, flags, 'rstrip', false),
+      normalized: booleanField(content, flags, 'normalized', false),
+      special,
     });
-  }
+  };
+  const nameOf = (role: (typeof roles)[number]): string => specialTokenName(config, role) ?? conventionalNames[role];
+  for (const role of roles) add(nameOf(role), described.get(nameOf(role))?.flags ?? {}, role === 'mask', true);
+  for (const [content, { flags }] of described)
+    add(content, flags, false, booleanField(content, flags, 'special', false));
   const addPrefixSpace = booleanField('tokenizer_config.json', config, 'add_prefix_space', false);
   return {
     added_tokens: [...added.values()],
@@ -94,19 +108,19 @@ function buildTokenizerJson(vocab: JsonObject, merges: readonly string[], config
   };
 }
 
-/** lstrip, rstrip, … of tokens that are written as objects, by their content. */
-function flagsByContent(config: JsonObject): Map<string, JsonObject> {
-  const flags = new Map<string, JsonObject>();
-  const entries: unknown[] = roles.map(role => field(config, `${role}_token`));
-  const decoder = field(config, 'added_tokens_decoder') ?? {};
-  for (const [id, entry] of Object.entries(asObject('added_tokens_decoder', decoder))) {
-    asId(`added_tokens_decoder[${describe(id)}]`, Number(id));
-    entries.push(entry);
+/** Tokens that are written as objects, with lstrip, rstrip, …; those of `added_tokens_decoder` have an id as well. */
+function describedTokens(config: JsonObject): Map<string, { flags: JsonObject; id: number | undefined }> {
+  const described = new Map<string, { flags: JsonObject; id: number | undefined }>();
+  const describeToken = (name: string, entry: unknown, id: number | undefined): void => {
+    if (typeof entry !== 'object' || entry === null) return;
+    const flags = asObject(name, entry);
+    described.set(asToken(`${name}.content`, field(flags, 'content')), { flags, id });
+  };
+  for (const role of roles) describeToken(`${role}_token`, field(config, `${role}_token`), undefined);
+  const decoder = asObject('added_tokens_decoder', field(config, 'added_tokens_decoder') ?? {});
+  for (const [id, entry] of Object.entries(decoder)) {
+    const name = `added_tokens_decoder[${describe(id)}]`;
+    describeToken(name, entry, asId(name, Number(id)));
   }
-  for (const entry of entries) {
-    if (typeof entry !== 'object' || entry === null) continue;
-    const content = field(entry as JsonObject, 'content');
-    if (typeof content === 'string') flags.set(content, entry as JsonObject);
-  }
-  return flags;
+  return described;
 }

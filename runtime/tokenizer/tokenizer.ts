@@ -17,7 +17,10 @@ import { planWindows, type Truncation } from './windows.ts';
 import { wordEnd } from './words.ts';
 
 export interface EncodeOptions {
-  /** Second text: `<s> text </s></s> textPair </s>`. An empty string is a text too. HF `text_pair`. */
+  /**
+   * Second text: `<s> text </s></s> textPair </s>`. An empty string is a text too, as in `tokenizers`; transformers takes
+   * it for none, except in batches. HF `text_pair`.
+   */
   readonly textPair?: string;
   /** HF `add_special_tokens`; default true. */
   readonly addSpecialTokens?: boolean;
