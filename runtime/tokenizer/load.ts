@@ -68,11 +68,8 @@ const roles = ['bos', 'pad', 'eos', 'unk', 'cls', 'sep', 'mask'] as const;
  */
 function buildTokenizerJson(vocab: JsonObject, merges: readonly string[], config: JsonObject): JsonObject {
   const described = describedTokens(config);
-  const ids = new Map([
-    ...Object.entries(vocab),
-    ...Array.from(described, ([content, { id }]) => [content, id] as const),
-  ]);
-  for (const [content, id] of ids) if (id === undefined) ids.delete(content);
+  const ids = new Map<string, unknown>(Object.entries(vocab));
+  for (const [content, { id }] of described) if (id !== undefined) ids.set(content, id);
   const added = new Map<string, JsonObject>();
   const add = (content: string, flags: JsonObject, isMask: boolean, special: boolean): void => {
     if (added.has(content)) return;
