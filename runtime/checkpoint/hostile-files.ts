@@ -78,6 +78,8 @@ const encodings: [string, HostileFile['verdict'], Uint8Array | string, string?][
   ['trailing comma in a list', unreadable, one({ shape: '[1,]' })],
   ['two documents', unreadable, `${valid}{}`],
   ['trailing NUL', unreadable, `${valid}\0`],
+  ['the last control character in a name', unreadable, `{"a\u001f":${entry()}}`],
+  ['DEL in a name', 'accepted', `{"a\u007f":${entry()}}`],
   ['control character in a name', unreadable, `{"a\n":${entry()}}`],
   ['8 zero bytes as a header', unreadable, new Uint8Array(8)],
   ['lone surrogate escape', unreadable, `{"\\ud800":${entry()}}`],
@@ -184,6 +186,8 @@ const places: [string, HostileFile['verdict'], string, number, string?][] = [
   ],
   ['element count beyond 2^64', 'ValidationOverflow', one({ shape: `[${huge},${huge},${huge}]` }), 1],
   ['bit count beyond 2^64', 'ValidationOverflow', one({ dtype: '"F64"', shape: `[${huge},1073741824]` }), 1],
+  ['2^64 bits', 'ValidationOverflow', one({ dtype: '"F64"', shape: '[288230376151711744]' }), 1],
+  ['2^64 - 64 bits', 'TensorInvalidInfo', one({ dtype: '"F64"', shape: '[288230376151711743]' }), 1],
   ['[huge, huge, 0]', 'ValidationOverflow', one({ shape: `[${huge},${huge},0]`, offsets: '[0,0]' }), 0],
   [
     '[0, huge, huge]',

@@ -105,6 +105,21 @@ describe('names', () => {
     expect(count({ ...large, architectures: ['LongformerForMaskedLM'] })).toBe(433_551_360 + 1_101_913);
   });
 
+  test.each([
+    ['none', 5, { 'pooler.dense.weight': [4, 4], 'pooler.dense.bias': [4] }],
+    ['maskedLm', 5, { 'lm_head.dense.weight': [4, 4], 'lm_head.layer_norm.bias': [4], 'lm_head.bias': [11] }],
+    ['sequenceClassification', 5, { 'classifier.dense.weight': [4, 4], 'classifier.out_proj.weight': [5, 4] }],
+    ['questionAnswering', 2, { 'qa_outputs.weight': [2, 4], 'qa_outputs.bias': [2] }],
+    ['tokenClassification', 5, { 'classifier.weight': [5, 4], 'classifier.bias': [5] }],
+    ['multipleChoice', 5, { 'classifier.weight': [1, 4], 'classifier.bias': [1], 'pooler.dense.bias': [4] }],
+  ] as const)('shapes of the head %s with %i labels', (head, labels, shapes) => {
+    const expected = expectedTensors(parseConfig(configOf(head, { num_labels: labels })));
+    const found = new Map(expected.map(({ name, shape }) => [name, shape]));
+    for (const [name, shape] of Object.entries(shapes)) expect(found.get(name)).toEqual(shape);
+    expect(found.get('encoder.layer.0.intermediate.dense.weight')).toEqual([6, 4]);
+    expect(found.get('encoder.layer.0.output.dense.weight')).toEqual([4, 6]);
+  });
+
   test.each(['longformer.', 'roberta.', 'model.', ''])('the backbone with the prefix %j', async prefix => {
     const config = configOf('tokenClassification');
     const checkpoint = await open(config, prefixed(prefix, tensorsOf(config)));
@@ -130,6 +145,8 @@ describe('names', () => {
     const extra = [...prefixed('longformer.', [filled('pooler.dense.weight', [4, 4], 0)]), filled('x', [1], 0)];
     const checkpoint = await open(config, [...prefixed('longformer.', tensorsOf(config)), buffer, ...extra]);
     expect(checkpoint.has('embeddings.position_ids')).toBe(false);
+    expect(checkpoint.names).toHaveLength(tensorsOf(config).length + 3); // the two extra and the tied decoder
+    expect(checkpoint.names.filter(name => typeof name !== 'string')).toEqual([]);
     expect(checkpoint.has('pooler.dense.weight')).toBe(true);
     expect(checkpoint.unused).toEqual(['longformer.embeddings.position_ids', 'longformer.pooler.dense.weight', 'x']);
   });

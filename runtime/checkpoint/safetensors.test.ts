@@ -164,6 +164,13 @@ describe('the file', () => {
     expect(file.info('t')).toMatchObject({ name: 't', dtype: 'U8', shape: [4], byteLength: 4 });
   });
 
+  test('bytes read from memory are copies', async () => {
+    const bytes = Uint8Array.of(1, 2);
+    const read = await createMemorySource(bytes).read(0, 2);
+    read[0] = 7;
+    expect(bytes[0]).toBe(1);
+  });
+
   test('tensors come in the order of their data', async () => {
     const header = `{"a":${entry({ offsets: '[2,3]' })},"b":${entry()},"c":${entry({ offsets: '[1,2]' })}}`;
     expect([...(await open(safetensorsFile(header, 3))).tensors.keys()]).toEqual(['b', 'c', 'a']);
@@ -264,6 +271,11 @@ describe('messages', () => {
       safetensorsFile(one({ shape: '[1.5]' }), 1),
       '"header[28]" expected an integer in 0..2^64-1, got "1.5],\\"data_offsets\\":".',
     ],
+    ...['.0', 'e0', 'E0'].map((rest): [string, Uint8Array, string] => [
+      'InvalidHeaderDeserialization',
+      safetensorsFile(one({ offsets: `[0,1${rest}]` }), 1),
+      `"header[49]" expected an integer in 0..2^64-1, got "1${rest}]}}".`,
+    ]),
     [
       'InvalidHeaderDeserialization',
       safetensorsFile(one({ extra: '"b":1' }), 1),
@@ -356,6 +368,8 @@ describe('messages', () => {
       reason: 'TooManyTensors',
       message: `safetensors: "header[57]" expected at most 1 tensors, got ${JSON.stringify(entry().slice(0, 20))}.`,
     });
+    await expect(open(two, { maxHeaderBytes: two.length - 10, maxTensors: 2 })).resolves.toBeDefined();
+    await expect(open(two, { maxHeaderBytes: two.length - 11 })).rejects.toMatchObject({ reason: 'HeaderTooLarge' });
     await expect(open(two, { maxHeaderBytes: 10 })).rejects.toMatchObject({
       reason: 'HeaderTooLarge',
       message: 'safetensors: "header length" expected at most 10 bytes, got 105.\n  Hint: raise maxHeaderBytes.',
