@@ -24,6 +24,7 @@ export type ErrorCode =
   | 'E_UNSUPPORTED'
   | 'E_IO'
   | 'E_CASE'
+  | 'E_MEMORY'
   | 'E_ABORTED';
 
 /** Base of all typed errors. `code` is stable; the message may be reworded. */
@@ -133,6 +134,13 @@ export class IoError extends LongformerError {
 export class CaseError extends LongformerError {
   constructor(complaint: Complaint) {
     super('E_CASE', complaint);
+  }
+}
+
+/** More memory than a backend can have, known by arithmetic before anything is allocated or refused by the platform. */
+export class MemoryError extends LongformerError {
+  constructor(complaint: Complaint) {
+    super('E_MEMORY', complaint);
   }
 }
 
