@@ -1,8 +1,10 @@
 /** The oracle through vitest: a test for each case, so that a failure names it. */
 import { describe, expect, it } from 'vitest';
+import { createKernelsOnReference } from './kernels-on-reference.ts';
 import { conformanceDirectory, readCase, readManifest } from './read-case.ts';
 import { buildReport, formatReport } from './report.ts';
 import { runCase, type Subject } from './run.ts';
+import { engineSubject } from './subjects/engine.ts';
 import { referenceSubject } from './subjects/reference.ts';
 
 const directory = conformanceDirectory();
@@ -10,7 +12,10 @@ const manifest = readManifest(directory);
 const models = manifest.cases.filter(id => !id.startsWith('tokenizer/'));
 
 /** Every implementation of this package; backends to come join this list. */
-const subjects: readonly Subject[] = [referenceSubject()];
+const subjects: readonly Subject[] = [
+  referenceSubject(),
+  engineSubject('engine-on-reference', 'float64', async () => createKernelsOnReference()),
+];
 
 describe.each(subjects)('$name', subject => {
   it.each(models)('%s', async id => {

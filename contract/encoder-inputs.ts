@@ -86,3 +86,25 @@ export function expectEncoderInputs(inputs: EncoderInputs, config: LongformerCon
     });
   }
 }
+
+/**
+ * Checks `want.logitRows`: one list for each document, strictly ascending rows inside it.
+ *
+ * @throws ShapeError, ValueRangeError
+ */
+export function expectLogitRows(
+  logitRows: readonly Int32Array[] | undefined,
+  documents: readonly EncoderInputs[],
+): void {
+  if (!logitRows) return;
+  const where = 'longformer.forward';
+  expectLength(where, 'logitRows', logitRows, documents.length);
+  for (const [document, rows] of logitRows.entries()) {
+    const name = `logitRows[${document}]`;
+    expectRange(where, name, rows, 0, sequenceLengthOf(documents[document]!) - 1);
+    const bad = rows.findIndex((row, i) => i > 0 && row <= rows[i - 1]!);
+    if (bad >= 0) {
+      throw new ValueRangeError({ where, name: `${name}[${bad}]`, expected: 'ascending rows', got: String(rows[bad]) });
+    }
+  }
+}

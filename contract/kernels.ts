@@ -11,14 +11,14 @@
  * - attention kernels scale the queries by 1 / √headDim themselves;
  * - the result of a document does not depend, to the last bit, on what is packed beside it (CPU backends).
  *
- * All rows are float32. H heads, D headDim, C = H * D hiddenSize, T rows of all packed documents together.
+ * Rows are float32, except in a backend made for checking. H heads, D headDim, C = H * D hiddenSize, T rows of all packed documents together.
  */
 import type { Activation } from './config.ts';
 import type { Tensor } from './tensor.ts';
 
 declare const device: unique symbol;
 
-/** Rows of float32 that live inside one backend, shape (rows, features). Opaque outside it. */
+/** Rows that live inside one backend, shape (rows, features). Opaque outside it. */
 export interface DeviceRows {
   readonly [device]: 'rows';
   readonly rows: number;
@@ -93,9 +93,14 @@ export interface Kernels {
   loadIndices(rows: Int32Array): DeviceIndices;
   /** @throws MemoryError when the backend cannot hold them. */
   allocate(rows: number, features: number): DeviceRows;
-  write(target: DeviceRows, values: Float32Array, firstRow?: number): void;
-  read(source: DeviceRows, firstRow: number, rowCount: number): Promise<Float32Array>;
+  /** Values are rounded to what the backend stores. */
+  write(target: DeviceRows, values: Float32Array | Float64Array, firstRow?: number): void;
+  read(source: DeviceRows, firstRow: number, rowCount: number): Promise<Float32Array | Float64Array>;
   free(...handles: DeviceHandle[]): void;
+  /** Bytes that can still be allocated, as far as is known before trying. Infinity when nothing is known. */
+  availableBytes(): number;
+  /** Gives everything back; no handle is good afterwards. */
+  dispose(): void;
 
   // ---- compute ----
   /** out[outRow + t] = activation(input[inputRow + t] Wᵀ + bias) for t in 0..rowCount. */
@@ -123,7 +128,8 @@ export interface Kernels {
   /**
    * The probabilities the call above never stores, of one document with T' tokens and G' global ones, in HF's columns.
    *
-   * out: at least (H * T', G' + 2 * oneSidedWindow + 1), row head * T' + i; rows of padding and of global tokens are 0.
+   * out: at least (H * T', G' + 2 * oneSidedWindow + 1), row head * T' + i; wider rows keep what they held behind these columns. Rows
+   * of padding and of global tokens are 0. query is the one of slidingWindowAttention without `rows`.
    */
   slidingWindowProbabilities(
     out: DeviceRows,
@@ -153,7 +159,7 @@ export interface Kernels {
     outRows: DeviceIndices,
   ): void;
 
-  /** Probabilities of the call above for one document. out: at least (H * G', T'), row head * G' + slot. */
+  /** Probabilities of the call above for one document. out: at least (H * G', T'), row head * G' + slot; query: (G, C) as above. */
   globalProbabilities(
     out: DeviceRows,
     query: DeviceRows,

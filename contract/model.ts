@@ -31,6 +31,15 @@ export interface LayerAttentions {
 
 /** What is computed and handed out besides the head's own outputs. Large tensors are streamed, layer by layer, and not kept. */
 export interface Want {
+  /** Default: true for the bare encoder, false below a head. A head that reads a few rows computes only those in the last layer. */
+  readonly lastHiddenState?: boolean;
+  /** Masked LM: the rows of each document whose logits are wanted; all when absent. */
+  readonly logitRows?: readonly Int32Array[];
+  /**
+   * Masked LM: takes the logits in blocks of rows instead of having them in the outputs. values: (rows, V), for entries
+   * firstRow .. firstRow + rows of the document's logitRows (of all its rows when absent). 4,096 tokens are 824 MB.
+   */
+  readonly logits?: (document: number, firstRow: number, values: Tensor) => void | Promise<void>;
   /** Called with the embedding output (layer 0) and the output of each layer (1..L): (T, C). HF `hidden_states`. */
   readonly hiddenStates?: (document: number, layer: number, values: Tensor) => void | Promise<void>;
   /** Called after each layer (0..L-1). HF `attentions` and `global_attentions`. */
@@ -46,11 +55,11 @@ export interface ForwardOptions {
 
 /** Outputs of one document; the head of the checkpoint decides which of the optional ones are there. */
 export interface EncoderOutputs {
-  /** (T, C). HF `last_hidden_state`. */
-  readonly lastHiddenState: Tensor;
-  /** (C). Bare encoder and multiple choice, when the checkpoint has a pooler. HF `pooler_output`. */
+  /** (T, C), when wanted. HF `last_hidden_state`. */
+  readonly lastHiddenState?: Tensor;
+  /** (C). Bare encoder, when the checkpoint has a pooler. HF `pooler_output`. */
   readonly poolerOutput?: Tensor;
-  /** Masked LM (T, V); token classification (T, labels); sequence classification (labels); multiple choice (1), one document per choice. */
+  /** Masked LM (rows, V), see `Want`; token classification (T, labels); sequence classification (labels); multiple choice (1), one document per choice. */
   readonly logits?: Tensor;
   /** (T). Question answering. */
   readonly startLogits?: Tensor;

@@ -3,7 +3,7 @@
  */
 import type { Checkpoint } from '../contract/checkpoint.ts';
 import type { LongformerConfig } from '../contract/config.ts';
-import { expectEncoderInputs } from '../contract/encoder-inputs.ts';
+import { expectEncoderInputs, expectLogitRows } from '../contract/encoder-inputs.ts';
 import { AbortedError, CheckpointError } from '../contract/errors.ts';
 import type {
   Backend,
@@ -12,8 +12,10 @@ import type {
   ForwardOptions,
   LoadOptions,
   LongformerModel,
+  Want,
 } from '../contract/model.ts';
 import type { Tensor, Tensor64 } from '../contract/tensor.ts';
+import { gatherRows, sliceRows } from './1-operations.ts';
 import {
   type EncoderStep,
   encoder,
@@ -90,10 +92,11 @@ export function createReferenceModel(
         const globalAttentionMask = inputs.globalAttentionMask ?? automaticGlobalAttentionMask(inputs, config);
         return { ...inputs, ...(globalAttentionMask && { globalAttentionMask }) };
       });
+      expectLogitRows(options.want?.logitRows, documents);
       const outputs: EncoderOutputs[] = [];
       for (const [document, inputs] of prepared.entries()) {
         const lastHiddenState = await runEncoder(document, inputs, documents.length, config, weights, options);
-        outputs.push(headOutputs(lastHiddenState, config, weights, hasPooler));
+        outputs.push(await headOutputs(document, lastHiddenState, config, weights, hasPooler, options.want ?? {}));
       }
       return outputs;
     },
@@ -121,32 +124,42 @@ async function runEncoder(
   return last!.hiddenStates;
 }
 
-function headOutputs(
+async function headOutputs(
+  document: number,
   lastHiddenState: Tensor64,
   config: LongformerConfig,
   weights: Weights,
   hasPooler: boolean,
-): EncoderOutputs {
+  want: Want,
+): Promise<EncoderOutputs> {
   const flat = ({ data }: Tensor64): Tensor64 => ({ shape: [data.length], data });
+  const wanted = (want.lastHiddenState ?? config.head === 'none') ? { lastHiddenState } : {};
   switch (config.head) {
     case 'none':
-      return hasPooler
-        ? { lastHiddenState, poolerOutput: flat(pooler(lastHiddenState, weights)) }
-        : { lastHiddenState };
-    case 'maskedLm':
-      return { lastHiddenState, logits: maskedLmLogits(lastHiddenState, weights, config) };
-    case 'sequenceClassification':
-      return { lastHiddenState, logits: flat(sequenceClassificationLogits(lastHiddenState, weights)) };
-    case 'questionAnswering':
-      return { lastHiddenState, ...questionAnsweringLogits(lastHiddenState, weights) };
-    case 'tokenClassification':
-      return { lastHiddenState, logits: tokenClassificationLogits(lastHiddenState, weights) };
-    case 'multipleChoice': {
-      const pooled = pooler(lastHiddenState, weights); // (1, C)
-      return { lastHiddenState, poolerOutput: flat(pooled), logits: flat(multipleChoiceLogit(pooled, weights)) };
+      return hasPooler ? { ...wanted, poolerOutput: flat(pooler(lastHiddenState, weights)) } : wanted;
+    case 'maskedLm': {
+      const rows = want.logitRows?.[document];
+      const selected = rows ? gatherRows(lastHiddenState, rows) : lastHiddenState;
+      if (!want.logits) return { ...wanted, logits: maskedLmLogits(selected, weights, config) };
+      for (let first = 0; first < selected.shape[0]!; first += logitBlock) {
+        const block = sliceRows(selected, first, Math.min(logitBlock, selected.shape[0]! - first));
+        await want.logits(document, first, maskedLmLogits(block, weights, config));
+      }
+      return wanted;
     }
+    case 'sequenceClassification':
+      return { ...wanted, logits: flat(sequenceClassificationLogits(lastHiddenState, weights)) };
+    case 'questionAnswering':
+      return { ...wanted, ...questionAnsweringLogits(lastHiddenState, weights) };
+    case 'tokenClassification':
+      return { ...wanted, logits: tokenClassificationLogits(lastHiddenState, weights) };
+    case 'multipleChoice':
+      return { ...wanted, logits: flat(multipleChoiceLogit(pooler(lastHiddenState, weights), weights)) };
   }
 }
+
+/** Rows of masked-LM logits handed out at once. */
+const logitBlock = 256;
 
 const eventLoopTurn = (): Promise<void> => new Promise(resolve => setTimeout(resolve, 0));
 

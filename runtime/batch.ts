@@ -129,23 +129,29 @@ export async function forwardBatch(
   model.expectInputs(documents);
   const layout = new BatchLayout(config, documents, model.hasPooler, axes);
   await sink.begin(layout.tensors(options.want ?? 'head'));
+  const all = options.want === 'all';
   const outputs = await model.forward(documents, {
     signal: options.signal,
     onProgress: options.onProgress,
-    want:
-      options.want === 'all'
-        ? {
-            hiddenStates: (document, layer, { data }) =>
-              sink.write(`hidden_states.${layer}`, document * data.length, data),
-            attentions: async (document, layer, attentions) => {
-              const local = layout.localAttentions(attentions, layer);
-              await sink.write(`attentions.${layer}`, document * local.length, local);
-              if (layout.globals === 0) return;
-              const global = layout.globalAttentions(attentions);
-              await sink.write(`global_attentions.${layer}`, document * global.length, global);
-            },
-          }
-        : {},
+    want: {
+      lastHiddenState: true,
+      ...(config.head === 'maskedLm' && {
+        logits: (document, firstRow, { data }) => {
+          const row = document * sequenceLengthOf(documents[0]!) + firstRow;
+          return sink.write('logits', row * config.vocabSize, data);
+        },
+      }),
+      ...(all && {
+        hiddenStates: (document, layer, { data }) => sink.write(`hidden_states.${layer}`, document * data.length, data),
+        attentions: async (document, layer, attentions) => {
+          const local = layout.localAttentions(attentions, layer);
+          await sink.write(`attentions.${layer}`, document * local.length, local);
+          if (layout.globals === 0) return;
+          const global = layout.globalAttentions(attentions);
+          await sink.write(`global_attentions.${layer}`, document * global.length, global);
+        },
+      }),
+    },
   });
   for (const [document, output] of outputs.entries()) {
     for (const [name, { data }] of namedOutputs(output)) await sink.write(name, document * data.length, data);
@@ -218,7 +224,7 @@ export class BatchLayout {
       case 'questionAnswering':
         return [last, { name: 'start_logits', shape: [rows, n] }, { name: 'end_logits', shape: [rows, n] }];
       case 'multipleChoice':
-        return [last, pooled, { name: 'logits', shape: [...this.#axes] }];
+        return [last, { name: 'logits', shape: [...this.#axes] }];
     }
   }
 

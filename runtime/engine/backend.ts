@@ -1,0 +1,14 @@
+/** Kernels → Backend: the only thing a new kernel implementation needs to become a whole model. */
+import type { Kernels } from '../../contract/kernels.ts';
+import type { Backend } from '../../contract/model.ts';
+import { createLongformerModel } from './longformer-model.ts';
+import { loadWeights } from './weights.ts';
+
+export function createBackend(kernels: Kernels): Backend {
+  return {
+    name: kernels.name,
+    async loadLongformer(checkpoint, options = {}) {
+      return createLongformerModel(kernels, checkpoint.config, await loadWeights(kernels, checkpoint, options));
+    },
+  };
+}

@@ -1,0 +1,188 @@
+/**
+ * Checkpoint → handles, role by role. One tensor at a time is alive on the host besides the three embedding tables.
+ *
+ * Read next: workspace.ts.
+ */
+import type { Checkpoint } from '../../contract/checkpoint.ts';
+import type { LongformerConfig } from '../../contract/config.ts';
+import { AbortedError } from '../../contract/errors.ts';
+import type { DeviceHandle, DeviceLinear, DeviceNorm, Kernels } from '../../contract/kernels.ts';
+import type { LoadOptions } from '../../contract/model.ts';
+import type { Tensor } from '../../contract/tensor.ts';
+
+export interface LayerWeights {
+  readonly query: DeviceLinear;
+  readonly key: DeviceLinear;
+  readonly value: DeviceLinear;
+  readonly queryGlobal: DeviceLinear;
+  readonly keyGlobal: DeviceLinear;
+  readonly valueGlobal: DeviceLinear;
+  readonly attentionOutput: DeviceLinear;
+  readonly attentionNorm: DeviceNorm;
+  readonly intermediate: DeviceLinear;
+  readonly output: DeviceLinear;
+  readonly outputNorm: DeviceNorm;
+}
+
+/** Embedding tables stay on the host: rows of them are summed there (embed.ts). */
+export interface EmbeddingTables {
+  /** (V, C). */
+  readonly words: Tensor;
+  /** (maxPositionEmbeddings, C). */
+  readonly positions: Tensor;
+  /** (typeVocabSize, C). */
+  readonly types: Tensor;
+}
+
+/** What a head needs besides the encoder. */
+export type HeadWeights =
+  | { readonly head: 'none'; readonly pooler: DeviceLinear | null }
+  | {
+      readonly head: 'maskedLm';
+      readonly dense: DeviceLinear;
+      readonly norm: DeviceNorm;
+      readonly decoder: DeviceLinear;
+    }
+  | { readonly head: 'sequenceClassification'; readonly dense: DeviceLinear; readonly classifier: DeviceLinear }
+  | { readonly head: 'questionAnswering' | 'tokenClassification'; readonly classifier: DeviceLinear }
+  | { readonly head: 'multipleChoice'; readonly pooler: DeviceLinear; readonly classifier: DeviceLinear };
+
+export interface ModelWeights {
+  readonly tables: EmbeddingTables;
+  readonly embeddingNorm: DeviceNorm;
+  readonly layers: readonly LayerWeights[];
+  readonly headWeights: HeadWeights;
+  /** Every handle, to be freed with the model. */
+  readonly handles: readonly DeviceHandle[];
+}
+
+/**
+ * Loads all weights of a checkpoint into a backend. What was loaded is freed again when loading fails.
+ *
+ * @throws CheckpointError, MemoryError, AbortedError
+ */
+export async function loadWeights(
+  kernels: Kernels,
+  checkpoint: Checkpoint,
+  options: LoadOptions,
+): Promise<ModelWeights> {
+  const handles: DeviceHandle[] = [];
+  try {
+    return await loadAll(kernels, checkpoint, options, handles);
+  } catch (error) {
+    kernels.free(...handles);
+    throw error;
+  }
+}
+
+async function loadAll(
+  kernels: Kernels,
+  checkpoint: Checkpoint,
+  { signal, onProgress }: LoadOptions,
+  handles: DeviceHandle[],
+): Promise<ModelWeights> {
+  const { config } = checkpoint;
+  const stages = config.layers + 2;
+  const report = (stage: number): void => {
+    onProgress?.(stage / stages);
+    if (!signal?.aborted) return;
+    throw new AbortedError({
+      where: 'engine.load',
+      name: 'signal',
+      expected: 'to finish',
+      got: 'an abort',
+      cause: signal.reason,
+    });
+  };
+  const keep = <Handle extends DeviceHandle>(handle: Handle): Handle => {
+    handles.push(handle);
+    return handle;
+  };
+  const linear = async (name: string): Promise<DeviceLinear> =>
+    keep(kernels.loadLinear(...(await readPair(checkpoint, name))));
+  const norm = async (name: string): Promise<DeviceNorm> =>
+    keep(kernels.loadNorm(...(await readPair(checkpoint, name))));
+
+  const tables: EmbeddingTables = {
+    words: await checkpoint.tensor('embeddings.word_embeddings.weight'),
+    positions: await checkpoint.tensor('embeddings.position_embeddings.weight'),
+    types: await checkpoint.tensor('embeddings.token_type_embeddings.weight'),
+  };
+  const embeddingNorm = await norm('embeddings.LayerNorm');
+  report(1);
+  const layers: LayerWeights[] = [];
+  for (let layer = 0; layer < config.layers; layer++) {
+    layers.push(await loadLayer(kernels, checkpoint, layer, keep));
+    report(2 + layer);
+  }
+  const headWeights = await loadHead(kernels, checkpoint, tables, { linear, norm, keep });
+  report(stages);
+  return { tables, embeddingNorm, layers, headWeights, handles };
+}
+
+interface Loaders {
+  readonly linear: (name: string) => Promise<DeviceLinear>;
+  readonly norm: (name: string) => Promise<DeviceNorm>;
+  readonly keep: (handle: DeviceLinear) => DeviceLinear;
+}
+
+/** The weights of one layer; `keep` sees every handle. */
+export async function loadLayer(
+  kernels: Kernels,
+  checkpoint: Checkpoint,
+  layer: number,
+  keep: <Handle extends DeviceHandle>(handle: Handle) => Handle,
+): Promise<LayerWeights> {
+  const name = `encoder.layer.${layer}`;
+  const tensors = (part: string): Promise<[Tensor, Tensor]> => readPair(checkpoint, `${name}.${part}`);
+  const linear = async (part: string): Promise<DeviceLinear> => keep(kernels.loadLinear(...(await tensors(part))));
+  const norm = async (part: string): Promise<DeviceNorm> => keep(kernels.loadNorm(...(await tensors(part))));
+  return {
+    query: await linear('attention.self.query'),
+    key: await linear('attention.self.key'),
+    value: await linear('attention.self.value'),
+    queryGlobal: await linear('attention.self.query_global'),
+    keyGlobal: await linear('attention.self.key_global'),
+    valueGlobal: await linear('attention.self.value_global'),
+    attentionOutput: await linear('attention.output.dense'),
+    attentionNorm: await norm('attention.output.LayerNorm'),
+    intermediate: await linear('intermediate.dense'),
+    output: await linear('output.dense'),
+    outputNorm: await norm('output.LayerNorm'),
+  };
+}
+
+const readPair = async (checkpoint: Checkpoint, name: string): Promise<[Tensor, Tensor]> => [
+  await checkpoint.tensor(`${name}.weight`),
+  await checkpoint.tensor(`${name}.bias`),
+];
+
+async function loadHead(
+  kernels: Kernels,
+  checkpoint: Checkpoint,
+  tables: EmbeddingTables,
+  { linear, norm, keep }: Loaders,
+): Promise<HeadWeights> {
+  const { head, tieWordEmbeddings }: LongformerConfig = checkpoint.config;
+  switch (head) {
+    case 'none':
+      return { head, pooler: checkpoint.has('pooler.dense.weight') ? await linear('pooler.dense') : null };
+    case 'maskedLm': {
+      const decoder = tieWordEmbeddings ? tables.words : await checkpoint.tensor('lm_head.decoder.weight');
+      return {
+        head,
+        dense: await linear('lm_head.dense'),
+        norm: await norm('lm_head.layer_norm'),
+        decoder: keep(kernels.loadLinear(decoder, await checkpoint.tensor('lm_head.bias'))),
+      };
+    }
+    case 'sequenceClassification':
+      return { head, dense: await linear('classifier.dense'), classifier: await linear('classifier.out_proj') };
+    case 'questionAnswering':
+      return { head, classifier: await linear('qa_outputs') };
+    case 'tokenClassification':
+      return { head, classifier: await linear('classifier') };
+    case 'multipleChoice':
+      return { head, pooler: await linear('pooler.dense'), classifier: await linear('classifier') };
+  }
+}
