@@ -28,4 +28,5 @@ export {
 } from './checkpoint/safetensors-writer.ts';
 export { openShards, parseShardIndex, type ShardIndex } from './checkpoint/shards.ts';
 export { canonicalName, type ExpectedTensor, expectedTensors } from './checkpoint/tensor-names.ts';
+export { createBackend } from './engine/backend.ts';
 export * from './tokenizer/index.ts';

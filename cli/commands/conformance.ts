@@ -1,15 +1,20 @@
 /** `longformer conformance`: holds the backends of this package against Hugging Face, on every case that ships with it. */
 import { writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
+import { createKernelsOnReference } from '../../conformance/kernels-on-reference.ts';
 import { runOracle } from '../../conformance/oracle.ts';
 import { conformanceDirectory } from '../../conformance/read-case.ts';
 import { buildReport, formatReport } from '../../conformance/report.ts';
+import { engineSubject } from '../../conformance/subjects/engine.ts';
 import { recordedSubject } from '../../conformance/subjects/recorded.ts';
 import { referenceSubject } from '../../conformance/subjects/reference.ts';
 import { UnsupportedError, ValueRangeError } from '../../contract/errors.ts';
 import { createProgress } from '../progress.ts';
 
-const subjects = { reference: () => referenceSubject() };
+const subjects = {
+  reference: () => referenceSubject(),
+  'engine-on-reference': () => engineSubject('engine-on-reference', 'float64', async () => createKernelsOnReference()),
+};
 
 export function conformanceCommand(): Command {
   return new Command('conformance')

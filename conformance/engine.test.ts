@@ -1,0 +1,166 @@
+/** What the engine promises beyond right numbers, on every kind of kernels. */
+import { describe, expect, it } from 'vitest';
+import type { Kernels } from '../contract/kernels.ts';
+import type { EncoderInputs, EncoderOutputs, LongformerModel } from '../contract/model.ts';
+import { openCheckpoint } from '../runtime/checkpoint/open-node.ts';
+import { createBackend } from '../runtime/engine/backend.ts';
+import { createKernelsOnReference } from './kernels-on-reference.ts';
+import { conformanceDirectory } from './read-case.ts';
+
+const kinds: [string, () => Promise<Kernels>][] = [['engine-on-reference', async () => createKernelsOnReference()]];
+
+async function load(kernels: Kernels, name: string): Promise<LongformerModel> {
+  const checkpoint = await openCheckpoint(`${conformanceDirectory()}/models/${name}`);
+  try {
+    return await createBackend(kernels).loadLongformer(checkpoint);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** Documents of many lengths, with and without global tokens, padding and types. */
+const documents: EncoderInputs[] = [1, 4, 7, 13, 40, 9].map((length, document) => ({
+  inputIds: Int32Array.from({ length }, (_, t) => (t === 0 ? 0 : 3 + ((7 * t + 5 * document) % 28))),
+  attentionMask: Int32Array.from({ length }, (_, t) => Number(document !== 3 || t < 10)),
+  globalAttentionMask: Int32Array.from({ length }, (_, t) => Number(document % 2 === 1 && t % 5 === 0)),
+}));
+
+const numbers = (outputs: EncoderOutputs): Record<string, number[]> =>
+  Object.fromEntries(Object.entries(outputs).map(([name, tensor]) => [name, [...tensor.data]]));
+
+describe.each(kinds)('engine over %s', (_, createKernels) => {
+  it.each(['encoder-2-layers', 'masked-lm', 'sequence-classification', 'token-classification'])(
+    '%s: a document’s result is the same bits whatever is packed beside it',
+    async name => {
+      const model = await load(await createKernels(), name);
+      const want = { lastHiddenState: true };
+      const packed = await model.forward(documents, { want });
+      for (const [document, inputs] of documents.entries()) {
+        const [alone] = await model.forward([inputs], { want });
+        expect(numbers(packed[document]!)).toEqual(numbers(alone!));
+      }
+      const reversed = await model.forward(documents.toReversed(), { want });
+      expect(reversed.toReversed().map(numbers)).toEqual(packed.map(numbers));
+    },
+  );
+
+  it.each(['sequence-classification', 'multiple-choice', 'encoder-2-layers'])(
+    '%s: computing only the rows somebody asked for changes nothing',
+    async name => {
+      const model = await load(await createKernels(), name);
+      const whole = await model.forward(documents.slice(1), { want: { lastHiddenState: true } });
+      const few = await model.forward(documents.slice(1), { want: { lastHiddenState: false } });
+      expect(few.every(output => output.lastHiddenState === undefined)).toBe(true);
+      const withoutStates = whole.map(({ lastHiddenState: _, ...rest }) => numbers(rest));
+      expect(few.map(numbers)).toEqual(withoutStates);
+    },
+  );
+
+  it('masked LM: chosen rows, and all rows as a stream, are rows of the whole', async () => {
+    const model = await load(await createKernels(), 'masked-lm');
+    const some = documents.slice(2, 5);
+    const whole = await model.forward(some);
+    const logitRows = [Int32Array.of(0, 6), Int32Array.of(), Int32Array.of(3, 17, 39)];
+    const chosen = await model.forward(some, { want: { logitRows } });
+    const vocabSize = model.config.vocabSize;
+    for (const [document, rows] of logitRows.entries()) {
+      const expected = [...rows].flatMap(row => [
+        ...whole[document]!.logits!.data.slice(row * vocabSize, (row + 1) * vocabSize),
+      ]);
+      expect([...chosen[document]!.logits!.data]).toEqual(expected);
+    }
+    const streamed: number[][] = some.map(() => []);
+    const outputs = await model.forward(some, {
+      want: {
+        logits: (document, firstRow, { data }) => {
+          expect(streamed[document]!.length).toBe(firstRow * vocabSize);
+          streamed[document]!.push(...data);
+        },
+      },
+    });
+    expect(outputs.every(output => output.logits === undefined)).toBe(true);
+    expect(streamed).toEqual(whole.map(output => [...output.logits!.data]));
+  });
+
+  it('no documents, no outputs', async () => {
+    const model = await load(await createKernels(), 'encoder-2-layers');
+    expect(await model.forward([])).toEqual([]);
+  });
+
+  it('an abort ends the pass within a layer; the next one is whole', async () => {
+    const model = await load(await createKernels(), 'encoder-2-layers');
+    const before = await model.forward(documents);
+    const controller = new AbortController();
+    const layers: number[] = [];
+    const run = model.forward(documents, {
+      signal: controller.signal,
+      onProgress: done => {
+        layers.push(done);
+        controller.abort();
+      },
+    });
+    await expect(run).rejects.toMatchObject({ code: 'E_ABORTED' });
+    expect(layers).toEqual([0.5]);
+    expect((await model.forward(documents)).map(numbers)).toEqual(before.map(numbers));
+  });
+
+  it('refuses what does not fit before it allocates anything', async () => {
+    const kernels = await createKernels();
+    const model = await load(overriding(kernels, { availableBytes: () => 1000 }), 'encoder-2-layers');
+    await expect(model.forward(documents)).rejects.toThrow(
+      /^longformer.forward: "documents" expected a workspace of at most 1000 bytes, got \d+ bytes for 74 tokens\.\n {2}Hint: /,
+    );
+  });
+
+  it('two passes at once do not disturb each other', async () => {
+    const model = await load(await createKernels(), 'encoder-2-layers');
+    const [alone] = await model.forward([documents[4]!]);
+    const both = await Promise.all([model.forward([documents[4]!]), model.forward(documents)]);
+    expect(numbers(both[0][0]!)).toEqual(numbers(alone!));
+  });
+});
+
+/** The same kernels with some methods replaced. */
+function overriding(kernels: Kernels, replaced: Partial<Kernels>): Kernels {
+  return new Proxy(kernels, {
+    get(target, name) {
+      if (Object.hasOwn(replaced, name)) return Reflect.get(replaced, name) as unknown;
+      const value = Reflect.get(target, name) as unknown;
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+describe('handles', () => {
+  it('every buffer of a pass is given back, also after an abort, and all weights after dispose', async () => {
+    const kernels = createKernelsOnReference();
+    for (const name of [
+      'masked-lm',
+      'sequence-classification',
+      'question-answering',
+      'multiple-choice',
+      'encoder-2-layers',
+    ]) {
+      const model = await load(kernels, name);
+      const weights = kernels.liveHandles();
+      const mask = { globalAttentionMask: new Int32Array(13) };
+      await model.forward([{ ...documents[3]!, ...mask }]);
+      expect(kernels.liveHandles()).toBe(weights);
+      const aborted = model.forward([{ ...documents[3]!, ...mask }], { signal: AbortSignal.abort() });
+      await expect(aborted).rejects.toMatchObject({ code: 'E_ABORTED' });
+      expect(kernels.liveHandles()).toBe(weights);
+      model.dispose();
+      expect(kernels.liveHandles()).toBe(0);
+    }
+  });
+
+  it('are refused once freed, and outputs that are inputs too', () => {
+    const kernels = createKernelsOnReference();
+    const rows = kernels.allocate(2, 4);
+    expect(() => kernels.gatherRows(rows, rows, kernels.loadIndices(Int32Array.of(0)))).toThrow(
+      'kernelsOnReference: "out" expected another buffer than the inputs, got an input.',
+    );
+    kernels.free(rows);
+    expect(() => kernels.write(rows, new Float32Array(4))).toThrow('a freed or foreign one');
+  });
+});
