@@ -9,6 +9,7 @@ import { openCheckpoint } from '../../runtime/checkpoint/open-node.ts';
 import { parseConfig } from '../../runtime/checkpoint/parse-config.ts';
 import { openSafetensors, type TensorFile } from '../../runtime/checkpoint/safetensors.ts';
 import { expectedTensors } from '../../runtime/checkpoint/tensor-names.ts';
+import { workspaceBytesOf } from '../../runtime/engine/workspace.ts';
 
 /** What is printed; with --json, exactly this. */
 interface Inspection {
@@ -122,7 +123,10 @@ function table(rows: readonly (readonly string[])[]): string[] {
   return rows.map(row => `  ${row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')}`.trimEnd());
 }
 
+const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
+
 function configRows(config: LongformerConfig): string[][] {
+  const longest = config.maxPositionEmbeddings - config.padTokenId - 1;
   const rows: [string, string | number | boolean][] = [
     ['head', config.head],
     ['layers', config.layers],
@@ -134,7 +138,11 @@ function configRows(config: LongformerConfig): string[][] {
     ['dilation', perLayer(config.dilation.map(heads => perLayer(heads)))],
     ['causal', config.causal],
     ['vocabulary', config.vocabSize],
-    ['longest document', config.maxPositionEmbeddings - config.padTokenId - 1],
+    ['longest document', longest],
+    [
+      'workspace',
+      `${megabytes(workspaceBytesOf(config, Math.max(1, longest)))} MB for it, besides the weights (float32 backends)`,
+    ],
     ['token types', config.typeVocabSize],
     ['layer norm epsilon', config.layerNormEps],
     ['bos, eos, sep, pad', [config.bosTokenId, config.eosTokenId, config.sepTokenId, config.padTokenId].join(', ')],

@@ -9,7 +9,7 @@ import { MemoryError } from '../../contract/errors.ts';
 import type { DeviceHandle, DeviceIndices, DeviceRows, DeviceSequence, Kernels } from '../../contract/kernels.ts';
 import type { Want } from '../../contract/model.ts';
 import { allocateHead, type HeadSpace, headElements } from './heads.ts';
-import type { Packed } from './pack.ts';
+import { type Packed, packDocuments } from './pack.ts';
 
 /** Rows of the feed-forward layer that are widened at once: its buffer does not grow with the document. */
 const feedForwardBlock = 512;
@@ -82,6 +82,14 @@ export function workspaceBytes(config: LongformerConfig, packed: Packed, request
   }
   if (request.head) floats += headElements(config, packed, request.head);
   return 4 * floats;
+}
+
+/** Bytes of the buffers for one document of `tokens` tokens, one of them global, when only the head's outputs are wanted. */
+export function workspaceBytesOf(config: LongformerConfig, tokens: number): number {
+  const globalAttentionMask = new Int32Array(tokens);
+  globalAttentionMask[0] = 1;
+  const packed = packDocuments([{ inputIds: new Int32Array(tokens), globalAttentionMask }]);
+  return workspaceBytes(config, packed, { lastRows: null, attentions: false, head: {} });
 }
 
 /**
