@@ -1,0 +1,52 @@
+/**
+ * wasm/assembly/*.ts → wasm/build/kernels-{relaxed,baseline}.wasm. Does nothing when the sources are as they were at the last build.
+ *
+ * --force builds anyway.
+ */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { tileSource } from '../wasm/generate-tile.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const sources = `${root}wasm/assembly/`;
+const target = `${root}wasm/build/`;
+const largestGzip = 20_000;
+
+if (readFileSync(`${sources}tile.ts`, 'utf8') !== tileSource()) writeFileSync(`${sources}tile.ts`, tileSource());
+const hash = createHash('sha256').update(readFileSync(fileURLToPath(import.meta.url)));
+hash.update(readFileSync(`${root}node_modules/assemblyscript/package.json`));
+for (const name of readdirSync(sources).sort()) {
+  if (name.endsWith('.ts')) hash.update(name).update(readFileSync(sources + name));
+}
+const stamp = `${target}sources.sha256`;
+const digest = hash.digest('hex');
+const built =
+  existsSync(stamp) &&
+  readFileSync(stamp, 'utf8') === digest &&
+  ['relaxed', 'baseline'].every(build => existsSync(`${target}kernels-${build}.wasm`));
+
+if (!built || process.argv.includes('--force')) {
+  mkdirSync(target, { recursive: true });
+  for (const build of ['relaxed', 'baseline']) {
+    const file = `${target}kernels-${build}.wasm`;
+    execFileSync(
+      process.execPath,
+      [
+        `${root}node_modules/assemblyscript/bin/asc.js`,
+        `${sources}index.ts`,
+        ...['--outFile', file, '--runtime', 'stub', '--enable', 'simd', '-O3', '--converge', '--noAssert'],
+        ...['--uncheckedBehavior', 'always', '--importMemory', '--noExportMemory', '--initialMemory', '1'],
+        ...(build === 'relaxed' ? ['--enable', 'relaxed-simd'] : []),
+      ],
+      { stdio: 'inherit', cwd: root },
+    );
+    const bytes = readFileSync(file);
+    const zipped = gzipSync(bytes).length;
+    console.log(`wasm/build/kernels-${build}.wasm: ${bytes.length} bytes, ${zipped} gzip`);
+    if (zipped > largestGzip) throw new Error(`kernels-${build}.wasm is larger than ${largestGzip} bytes gzip`);
+  }
+  writeFileSync(stamp, digest);
+}

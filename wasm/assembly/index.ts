@@ -1,0 +1,8 @@
+/** Everything the TypeScript around this module may call. Arguments are i32 and f32 only. */
+export { addLayerNorm } from './add-layer-norm';
+export { gatherRows } from './gather-rows';
+export { globalAttention } from './global-attention';
+export { scratchBytes, setScratch } from './layout';
+export { linear } from './linear-f32';
+export { activations, exponentials } from './math';
+export { slidingWindowAttention, slidingWindowProbabilities } from './sliding-window-attention';
