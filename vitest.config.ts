@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['{contract,reference,runtime,conformance,cli,scripts}/**/*.test.ts'],
+    include: ['{contract,reference,runtime,wasm,conformance,cli,scripts}/**/*.test.ts'],
     testTimeout: 60_000,
     coverage: { provider: 'v8', reporter: ['text', 'json-summary'] },
   },

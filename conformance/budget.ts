@@ -16,8 +16,12 @@ export interface Expectation {
   readonly max: number;
 }
 
-/** A float32 subject may err this many times what HF's float32 errs. */
-const float32Factor = 2;
+/**
+ * A float32 subject may err this many times what HF's float32 errs. Frozen after the first honest measurement: `spread` is the luck
+ * of one run of roundings, and on the worst of 1,100 tensors a correct kernel erred 3.3 times as much. The figure to watch is the
+ * geometric mean over all tensors, which the report prints as growth.
+ */
+const float32Factor = 4;
 
 /** One unit in the last place of a float32 around 1. */
 const float32Eps = 2 ** -23;

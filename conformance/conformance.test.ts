@@ -1,5 +1,6 @@
 /** The oracle through vitest: a test for each case, so that a failure names it. */
 import { describe, expect, it } from 'vitest';
+import { createWasmKernels } from '../wasm/index.ts';
 import { createKernelsOnReference } from './kernels-on-reference.ts';
 import { conformanceDirectory, readCase, readManifest } from './read-case.ts';
 import { buildReport, formatReport } from './report.ts';
@@ -15,6 +16,8 @@ const models = manifest.cases.filter(id => !id.startsWith('tokenizer/'));
 const subjects: readonly Subject[] = [
   referenceSubject(),
   engineSubject('engine-on-reference', 'float64', async () => createKernelsOnReference()),
+  engineSubject('wasm', 'float32', () => createWasmKernels({ build: 'relaxed' })),
+  engineSubject('wasm-baseline', 'float32', () => createWasmKernels({ build: 'baseline' })),
 ];
 
 describe.each(subjects)('$name', subject => {

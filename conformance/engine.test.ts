@@ -4,10 +4,15 @@ import type { Kernels } from '../contract/kernels.ts';
 import type { EncoderInputs, EncoderOutputs, LongformerModel } from '../contract/model.ts';
 import { openCheckpoint } from '../runtime/checkpoint/open-node.ts';
 import { createBackend } from '../runtime/engine/backend.ts';
+import { createWasmKernels } from '../wasm/index.ts';
 import { createKernelsOnReference } from './kernels-on-reference.ts';
 import { conformanceDirectory } from './read-case.ts';
 
-const kinds: [string, () => Promise<Kernels>][] = [['engine-on-reference', async () => createKernelsOnReference()]];
+const kinds: [string, () => Promise<Kernels>][] = [
+  ['reference functions', async () => createKernelsOnReference()],
+  ['wasm', () => createWasmKernels({ build: 'relaxed' })],
+  ['wasm-baseline', () => createWasmKernels({ build: 'baseline' })],
+];
 
 async function load(kernels: Kernels, name: string): Promise<LongformerModel> {
   const checkpoint = await openCheckpoint(`${conformanceDirectory()}/models/${name}`);

@@ -52,8 +52,8 @@ describe('allowedError', () => {
     expect(allowedError('last_hidden_state', expectation, 'float64')).toBeCloseTo(1e-9, 20);
     expect(allowedError('attentions.0', expectation, 'float64')).toBe(1e-10);
   });
-  it('float32: twice what Hugging Face’s float32 errs', () => {
-    expect(allowedError('logits', expectation, 'float32')).toBeCloseTo(2 * (1e-6 + 10 * 2 ** -23), 12);
+  it('float32: four times what Hugging Face’s float32 errs', () => {
+    expect(allowedError('logits', expectation, 'float32')).toBeCloseTo(4 * (1e-6 + 10 * 2 ** -23), 12);
   });
 });
 

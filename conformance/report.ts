@@ -17,6 +17,8 @@ export interface Summary {
   readonly worstAt: string;
   /** Worst error of Hugging Face's own float32 on the same tensors, relative; null for exact levels. */
   readonly baseline: number | null;
+  /** Geometric mean of (error / Hugging Face's float32 error) over the tensors; null for exact levels. About 1 is as good as PyTorch. */
+  readonly growth: number | null;
 }
 
 export interface Report {
@@ -53,6 +55,7 @@ function summarize(results: readonly CaseResult[]): Summary {
   let worstAt = '';
   let baseline: number | null = null;
   let checks = 0;
+  const logs: number[] = [];
   for (const result of results) {
     for (const check of result.checks) {
       checks++;
@@ -62,11 +65,14 @@ function summarize(results: readonly CaseResult[]): Summary {
         worst = error;
         worstAt = `${result.name} ${check.output}${check.where ? ` ${check.where}` : ''}`;
       }
-      if (check.baseline !== null) baseline = Math.max(baseline ?? 0, relative(check, check.baseline));
+      if (check.baseline === null) continue;
+      baseline = Math.max(baseline ?? 0, relative(check, check.baseline));
+      if (check.baseline > 0 && check.error > 0) logs.push(Math.log(check.error / check.baseline));
     }
   }
   const count = (verdict: CaseResult['verdict']): number => results.filter(result => result.verdict === verdict).length;
   const { level, subject } = results[0]!;
+  const growth = logs.length > 0 ? Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length) : null;
   const passed = count('pass');
   const failed = count('fail');
   return {
@@ -80,12 +86,23 @@ function summarize(results: readonly CaseResult[]): Summary {
     worst,
     worstAt,
     baseline,
+    growth,
   };
 }
 
 /** The table: level × backend, the worst error, Hugging Face's float32 beside it, the verdict. */
 export function formatReport(report: Report): string {
-  const header = ['level', 'backend', 'cases', 'tensors', 'worst error', "HF's float32", 'verdict', 'worst case'];
+  const header = [
+    'level',
+    'backend',
+    'cases',
+    'tensors',
+    'worst error',
+    "HF's float32",
+    'growth',
+    'verdict',
+    'worst case',
+  ];
   const rows = report.summaries.map(summary => [
     summary.level,
     summary.subject,
@@ -93,6 +110,7 @@ export function formatReport(report: Report): string {
     String(summary.checks),
     summary.baseline === null ? `${summary.worst} wrong` : summary.worst.toExponential(1),
     summary.baseline === null ? 'exact' : summary.baseline.toExponential(1),
+    summary.growth === null ? '' : summary.growth.toPrecision(2),
     verdictOf(summary),
     summary.baseline === null && summary.worst === 0 ? '' : summary.worstAt,
   ]);
@@ -111,6 +129,7 @@ export function formatReport(report: Report): string {
     `${report.run} cases run, ${report.failed} failed, ${report.skipped} skipped, in ${report.seconds.toFixed(1)} s.`,
   );
   lines.push("Errors are against Hugging Face in float64, relative to the tensor's largest value.");
+  lines.push("Growth: geometric mean of error / error of Hugging Face's own float32.");
   return lines.join('\n');
 }
 

@@ -9,11 +9,14 @@ import { engineSubject } from '../../conformance/subjects/engine.ts';
 import { recordedSubject } from '../../conformance/subjects/recorded.ts';
 import { referenceSubject } from '../../conformance/subjects/reference.ts';
 import { UnsupportedError, ValueRangeError } from '../../contract/errors.ts';
+import { createWasmKernels } from '../../wasm/index.ts';
 import { createProgress } from '../progress.ts';
 
 const subjects = {
   reference: () => referenceSubject(),
   'engine-on-reference': () => engineSubject('engine-on-reference', 'float64', async () => createKernelsOnReference()),
+  wasm: () => engineSubject('wasm', 'float32', () => createWasmKernels()),
+  'wasm-baseline': () => engineSubject('wasm-baseline', 'float32', () => createWasmKernels({ build: 'baseline' })),
 };
 
 export function conformanceCommand(): Command {

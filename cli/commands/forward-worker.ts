@@ -4,16 +4,15 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { LongformerError, ValueRangeError } from '../../contract/errors.ts';
-import { createReferenceBackend } from '../../reference/backend.ts';
 import { type BatchInputs, forwardBatch, type TensorSink } from '../../runtime/batch.ts';
 import { openFileSource } from '../../runtime/checkpoint/byte-source-node.ts';
 import { openCheckpoint } from '../../runtime/checkpoint/open-node.ts';
 import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
 import type { SafetensorsWriter } from '../../runtime/checkpoint/safetensors-writer.ts';
 import { createSafetensorsFile } from '../../runtime/checkpoint/safetensors-writer-node.ts';
+import { createBackendNamed } from '../backends.ts';
 import type { ForwardJob, ForwardMessage } from './forward.ts';
 
-const backends = { reference: createReferenceBackend };
 const integerNames = ['input_ids', 'attention_mask', 'global_attention_mask', 'token_type_ids', 'position_ids'];
 const inputNames = [...integerNames, 'inputs_embeds'];
 
@@ -45,7 +44,7 @@ async function forward(job: ForwardJob): Promise<void> {
   const checkpoint = await openCheckpoint(job.model);
   let writer: SafetensorsWriter | undefined;
   try {
-    const model = await backends[job.backend].call(null).loadLongformer(checkpoint, {
+    const model = await (await createBackendNamed(job.backend)).loadLongformer(checkpoint, {
       onProgress: done => post({ kind: 'progress', done, label: 'loading weights' }),
     });
     const sink: TensorSink = {

@@ -3,14 +3,9 @@ import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { Command, Option } from 'commander';
-import {
-  AbortedError,
-  type Complaint,
-  type ErrorCode,
-  LongformerError,
-  UnsupportedError,
-} from '../../contract/errors.ts';
+import { AbortedError, type Complaint, type ErrorCode, LongformerError } from '../../contract/errors.ts';
 import { temporaryPath } from '../../runtime/checkpoint/safetensors-writer-node.ts';
+import { backendNames } from '../backends.ts';
 import { createProgress, type Progress } from '../progress.ts';
 
 export interface ForwardJob {
@@ -19,7 +14,7 @@ export interface ForwardJob {
   readonly outputs: string;
   /** Where the outputs are written until they are complete. */
   readonly temporary: string;
-  readonly backend: 'reference';
+  readonly backend: string;
   readonly precision: 'float64' | 'float32';
   readonly want: 'head' | 'all';
 }
@@ -47,7 +42,7 @@ export function forwardCommand(): Command {
       '--outputs <file>',
       'safetensors to write: last_hidden_state, logits, hidden_states.0, attentions.0, …',
     )
-    .option('--backend <name>', 'reference', 'reference')
+    .option('--backend <name>', backendNames.join(' or '), 'reference')
     .addOption(
       new Option('--precision <dtype>', 'of the written file').choices(['float64', 'float32']).default('float64'),
     )
@@ -64,21 +59,13 @@ export function forwardCommand(): Command {
       'after',
       `
 Inputs are named as in Hugging Face: input_ids, attention_mask, global_attention_mask, token_type_ids, position_ids
-(I64 or I32) and inputs_embeds (float). The reference computes in float64 whatever the precision of the file.
+(I64 or I32) and inputs_embeds (float). The reference computes in float64 whatever the precision of the file, wasm in float32.
 
 Examples:
   longformer forward --model my-longformer --inputs in.safetensors --outputs out.safetensors
   longformer forward --model my-longformer --inputs in.safetensors --outputs out.safetensors --want all --precision float32`,
     )
     .action(async (options: Omit<ForwardJob, 'temporary'> & { readonly json?: boolean }) => {
-      if (options.backend !== 'reference') {
-        throw new UnsupportedError({
-          where: 'forward',
-          name: '--backend',
-          expected: 'reference',
-          got: String(options.backend),
-        });
-      }
       const begin = performance.now();
       const progress = createProgress('the work');
       const { model, inputs, outputs, backend, precision, want } = options;

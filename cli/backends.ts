@@ -1,0 +1,28 @@
+/** Backends by the name a user types. Each is imported only when it is asked for. */
+import { UnsupportedError } from '../contract/errors.ts';
+import type { Backend } from '../contract/model.ts';
+
+export const backendNames = ['reference', 'wasm'] as const;
+export type BackendName = (typeof backendNames)[number];
+
+/** @throws UnsupportedError for another name, or when the platform lacks what the backend needs. */
+export async function createBackendNamed(name: string): Promise<Backend> {
+  switch (name) {
+    case 'reference': {
+      const { createReferenceBackend } = await import('../reference/backend.ts');
+      return createReferenceBackend();
+    }
+    case 'wasm': {
+      const { createBackend } = await import('../runtime/engine/backend.ts');
+      const { createWasmKernels } = await import('../wasm/index.ts');
+      return createBackend(await createWasmKernels());
+    }
+    default:
+      throw new UnsupportedError({
+        where: 'longformer',
+        name: '--backend',
+        expected: `one of ${backendNames.join(', ')}`,
+        got: name,
+      });
+  }
+}
