@@ -1,4 +1,8 @@
-"""What is asked, case by case. Each function yields (level, name, settings); generate.py runs them."""
+"""What is asked, case by case. Each function yields (level, name, settings); generate.py runs them.
+
+The seed of a case is its place in all_cases(), so new cases go to the end, into later_cases(): anywhere else they would
+change the inputs of every case after them.
+"""
 import torch
 
 R = [1] * 64
@@ -218,6 +222,65 @@ def refusals():
     yield case("two-separators", "heads", "multiple-choice", "a pair with one separator between", dict(input_ids=separators[None, 1:]), "E_RANGE", "input_ids")
 
 
+def embeds_of_little_variance(model):
+    """Embeddings that nearly cancel what is added to them: rows whose variance is near layer_norm_eps, the last one's is 0.
+
+    All on a grid, so that the sums are exact in float32 in any order: what differs is the layer norm.
+    """
+    table = model.embeddings
+    added = table.position_embeddings.weight[2:13] + table.token_type_embeddings.weight[0]
+    noise = torch.randn(2, *added.shape, generator=torch.Generator().manual_seed(61))
+    sizes = torch.tensor([0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 0.0])
+    return {"inputs_embeds": ((noise * sizes[:, None] * 2**14).round() / 2**14 - added).detach()}
+
+
+def embeds_of_large_mean(model):
+    """Rows whose mean is large beside their deviation: mean(x * x) - mean(x) ** 2 loses them in float32.
+
+    On a grid again: the mean itself is exact in float32, by any way of summing.
+    """
+    noise = torch.randn(1, 8, model.config.hidden_size, generator=torch.Generator().manual_seed(62))
+    means = torch.tensor([0, 2, -4, 8, -16, 32, -64, 128])
+    return {"inputs_embeds": (noise * 256).round() / 256 + means[:, None]}
+
+
+def later_cases():
+    """Added after the first set."""
+    model = dict(model="encoder-2-layers", layer=0)
+    full = "as wide as the document, global projections copied from the local ones: equals full attention"
+    copied = dict(model="encoder-copied-projections", layer=0, equals="full attention", exercises=["w >= n", "full attention"])
+    yield "attention", "full-attention", dict(copied, description=f"no marks, {full}", rows=[(11, [1] * 11, None), (11, mask(11, 9, 10), None)])
+    yield "attention", "full-attention-global", dict(copied, description=f"marks, {full}", rows=[(11, [1] * 11, marks(11, 0, 6)), (11, mask(11, 4, 10), marks(11, 7))])
+    flat = dict(model, description="small hidden states: attention is nearly uniform", scale=0.1, exercises=["flat attention"])
+    yield "attention", "flat", dict(flat, rows=[(17, mask(17, 16), marks(17, 3)), (17, None, [0] * 17)])
+
+    def encoder(name, description, exercises, **more):
+        return "encoder", name, dict(dict(model="encoder-2-layers", description=description, exercises=exercises), **more)
+
+    def heads(name, model, description, exercises, **more):
+        return "heads", name, dict(model=model, description=description, exercises=exercises, **more)
+
+    yield encoder("small-variance", "rows whose variance is near layer_norm_eps", ["layer_norm_eps", "inputs_embeds"], model="encoder-grid-embeddings", embeds=embeds_of_little_variance)
+    yield encoder("large-mean", "rows whose mean is large beside their deviation", ["layer norm", "inputs_embeds"], model="encoder-grid-embeddings", embeds=embeds_of_large_mean)
+    holes = with_pads(ids(63, 2, 12), 1, (0, slice(8, 12)), (1, slice(3, 5)))
+    yield encoder("padding-attended-ones", "pads that a mask of ones lets in", ["padding", "position ids"], inputs=dict(input_ids=holes, attention_mask=torch.ones_like(holes)))
+
+    question = tensor([pair(3, 5, 14, 68), pair(4, 3, 14, 69)])
+    embeds = torch.randn(2, 3, 9, 16, generator=torch.Generator().manual_seed(66))
+    yield heads("multiple-choice-inputs-embeds", "multiple-choice", "three choices of embeddings: no automatic mask", ["multiple choice", "inputs_embeds"], inputs=dict(inputs_embeds=embeds))
+    types = torch.cat([torch.zeros(2, 14, dtype=torch.long), torch.ones(2, 14, dtype=torch.long)]).reshape(2, 2, 14)
+    places = torch.arange(30, 44).expand(2, 2, 14) - types
+    yield heads("multiple-choice-types-positions", "multiple-choice", "token types and positions for each choice", ["multiple choice", "token_type_ids", "position_ids"], inputs=dict(input_ids=torch.stack([question, question.flip(0)]), token_type_ids=types, position_ids=places))
+    older = dict(transformers=4)
+    padded = with_pads(ids(67, 3, 13), 1, (1, slice(10, 13)))
+    yield encoder("transformers-4", "global tokens and padding, by transformers 4", ["global", "padding", "empty slots", "transformers 4"], inputs=dict(input_ids=padded, attention_mask=(padded != 1).long(), global_attention_mask=tensor([marks(13, 0, 6), marks(13, 4, 11), [0] * 13])), **older)
+    yield heads("question-answering-transformers-4", "question-answering", "automatic global attention, by transformers 4", ["question answering", "automatic global", "transformers 4"], inputs=dict(input_ids=question, attention_mask=(question != 1).long()), **older)
+    yield heads("masked-lm-untied-transformers-4", "masked-lm-untied", "lm_head.decoder.bias counts and lm_head.bias does not, by transformers 4 too", ["masked LM", "untied weights", "transformers 4"], inputs=dict(input_ids=padded), **older)
+
+    refused = dict(exercises=["refusal"], expectedError=dict(code="E_RANGE", about="input_ids"))
+    yield "heads", "refuse-question-with-two-separators", dict(refused, model="question-answering", description="a question whose pair has two separators only", inputs=dict(input_ids=tensor([[0, 5, 6, 2, 7, 8, 9, 2]])))
+
+
 def all_cases():
-    for source in (attention_cases, layer_cases, encoder_cases, heads_cases, refusals):
+    for source in (attention_cases, layer_cases, encoder_cases, heads_cases, refusals, later_cases):
         yield from source()

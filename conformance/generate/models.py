@@ -22,7 +22,11 @@ MODELS = {
     "question-answering": ("LongformerForQuestionAnswering", dict(), 10),
     "token-classification": ("LongformerForTokenClassification", dict(num_labels=5), 11),
     "multiple-choice": ("LongformerForMultipleChoice", dict(), 12),
+    "encoder-copied-projections": ("LongformerModel", dict(num_hidden_layers=1, num_attention_heads=2, attention_window=[24]), 13),
+    "encoder-grid-embeddings": ("LongformerModel", dict(num_hidden_layers=1, attention_window=[4]), 14),
 }
+COPIED = {"encoder-copied-projections"}  # its global projections are the local ones, as in a freshly converted model
+GRID = {"encoder-grid-embeddings"}  # its embedding tables hold multiples of 1/256: float32 sums of them are exact in any order
 
 
 def make_model(name):
@@ -35,9 +39,15 @@ def make_model(name):
     for key, parameter in sorted(model.state_dict(keep_vars=True).items()):
         if ".decoder." in key and config.tie_word_embeddings:
             continue  # tied to another name
-        parameter.data.copy_(draw(key, parameter.shape, size, generator))
+        value = draw(key, parameter.shape, size, generator)
+        if name in GRID and "_embeddings." in key:
+            value = (value * 256).round() / 256
+        parameter.data.copy_(value)
     if config.tie_word_embeddings:
         model.tie_weights()
+    if name in COPIED:
+        weights = model.state_dict()
+        model.load_state_dict({key: weights[key.replace("_global.", ".")] for key in weights})
     return model
 
 
