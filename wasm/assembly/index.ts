@@ -5,4 +5,5 @@ export { globalAttention } from './global-attention';
 export { scratchBytes, setScratch } from './layout';
 export { linear } from './linear-f32';
 export { activations, exponentials } from './math';
+export { peak } from './peak';
 export { slidingWindowAttention, slidingWindowProbabilities } from './sliding-window-attention';
