@@ -31,7 +31,7 @@ export async function failures(name: BackendName, level: string): Promise<string
   const precision = name === 'engine-on-reference' ? 'float64' : 'float32';
   const subject = engineSubject(name, precision, () => createKernelsNamed(name));
   const directory = conformanceDirectory();
-  const manifest = readManifest(directory);
+  const manifest = await readManifest(directory);
   const results = [];
   for (const id of manifest.cases.filter(id => id.startsWith(`${level}/`))) {
     results.push(await runCase(subject, await readCase(directory, id, manifest)));

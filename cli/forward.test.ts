@@ -44,7 +44,7 @@ describe('forward', () => {
 
   it('writes what Hugging Face gives, all of it', async () => {
     const directory = conformanceDirectory();
-    const testCase = await readCase(directory, 'encoder/global-different', readManifest(directory));
+    const testCase = await readCase(directory, 'encoder/global-different', await readManifest(directory));
     const batch = Object.entries(testCase.batchInputs()).map(([name, tensor]) => [name, { dtype: 'I64', ...tensor }]);
     const { status, stderr } = forward(Object.fromEntries(batch), '--want', 'all');
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });

@@ -9,7 +9,7 @@ import { engineSubject } from './subjects/engine.ts';
 import { referenceSubject } from './subjects/reference.ts';
 
 const directory = conformanceDirectory();
-const manifest = readManifest(directory);
+const manifest = await readManifest(directory);
 const models = manifest.cases.filter(id => !id.startsWith('tokenizer/'));
 
 /** Every implementation of this package; backends to come join this list. */

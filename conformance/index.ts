@@ -1,4 +1,5 @@
 export * from './budget.ts';
+export * from './case.ts';
 export * from './compare.ts';
 export * from './kernels-on-reference.ts';
 export * from './oracle.ts';

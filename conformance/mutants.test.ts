@@ -1,12 +1,13 @@
 /** Each deliberate mistake must be caught, by a named case, under the budgets of a float32 subject. */
 import { afterAll, describe, expect, it } from 'vitest';
+import type { Case } from './case.ts';
 import { loadMutant, mutants } from './mutants.ts';
-import { type Case, conformanceDirectory, readCase, readManifest } from './read-case.ts';
+import { conformanceDirectory, readCase, readManifest } from './read-case.ts';
 import { runCase } from './run.ts';
 import { referenceSubject } from './subjects/reference.ts';
 
 const directory = conformanceDirectory();
-const manifest = readManifest(directory);
+const manifest = await readManifest(directory);
 const cases: Case[] = await Promise.all(
   manifest.cases.filter(id => !id.startsWith('tokenizer/')).map(id => readCase(directory, id, manifest)),
 );

@@ -26,7 +26,7 @@ export async function runOracle(
   subjects: readonly Subject[],
   options: OracleOptions = {},
 ): Promise<CaseResult[]> {
-  const manifest = readManifest(directory);
+  const manifest = await readManifest(directory);
   const { only, precision, onResult, signal } = options;
   const isTokenizer = (id: string): boolean => id.startsWith('tokenizer/');
   const ids = manifest.cases

@@ -1,8 +1,8 @@
 /** case × subject → result. A wrong number is a result, never an exception. */
 import type { LongformerError } from '../contract/errors.ts';
 import { allowedError, hasExactZeros, type Precision } from './budget.ts';
+import type { Case } from './case.ts';
 import { compareTensors, type NamedTensor } from './compare.ts';
-import type { Case } from './read-case.ts';
 import type { CaseResult, Check } from './result.ts';
 
 /** An implementation under test. */

@@ -8,8 +8,8 @@ import { packDocuments } from '../../runtime/engine/pack.ts';
 import { loadLayer } from '../../runtime/engine/weights.ts';
 import { allocateWorkspace } from '../../runtime/engine/workspace.ts';
 import type { Precision } from '../budget.ts';
+import type { Case } from '../case.ts';
 import type { NamedTensor } from '../compare.ts';
-import type { Case } from '../read-case.ts';
 import type { Subject } from '../run.ts';
 
 export function engineSubject(name: string, precision: Precision, createKernels: () => Promise<Kernels>): Subject {

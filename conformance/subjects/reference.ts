@@ -3,8 +3,8 @@ import type { Tensor } from '../../contract/tensor.ts';
 import { toFloat64 } from '../../reference/1-operations.ts';
 import * as reference from '../../reference/index.ts';
 import * as batch from '../../runtime/batch.ts';
+import type { Case } from '../case.ts';
 import type { NamedTensor } from '../compare.ts';
-import type { Case } from '../read-case.ts';
 import type { Subject } from '../run.ts';
 
 /** The modules this subject is made of. */
