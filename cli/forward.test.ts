@@ -155,6 +155,19 @@ describe('forward', () => {
     expect(stderr).toMatch(/^E_CHECKPOINT.*encoder\.layer\.0\.attention\.self\.key_global\.weight/);
   });
 
+  it('gives the same on wasm, in float32', async () => {
+    const read = async (path: string): Promise<Float32Array | Float64Array> => {
+      const file = await openSafetensors(createMemorySource(new Uint8Array(readFileSync(path))));
+      return (await file.floats('last_hidden_state')).data;
+    };
+    expect(forward(inputs).status).toBe(0);
+    const exact = await read(outputs);
+    expect(forward(inputs, '--backend', 'wasm', '--precision', 'float32').status).toBe(0);
+    const fast = await read(outputs);
+    expect(Math.max(...fast.map((value, i) => Math.abs(value - exact[i]!)))).toBeLessThan(1e-5);
+    rmSync(outputs);
+  });
+
   it('keeps the old file when it fails', () => {
     writeFileSync(outputs, 'old');
     expect(forward({ input_ids: rows([99]) }).status).toBe(1);
@@ -248,6 +261,7 @@ describe('the other commands', () => {
     ['tokenize', '--help'],
     ['conformance', '--help'],
     ['draw', '--help'],
+    ['bench', '--help'],
   ])('%s %s explains itself', (...line) => {
     const { status, stdout } = run(...line);
     expect(status).toBe(0);
@@ -258,6 +272,24 @@ describe('the other commands', () => {
     const { status, stdout } = run('conformance', '--backend', 'reference', '--only', 'layer', '--json');
     expect(status).toBe(0);
     expect(JSON.parse(String(stdout))).toMatchObject({ format: 1, failed: 0, skipped: 0, run: 9 });
+  });
+
+  it('bench prints figures that machines can read', () => {
+    const { status, stdout, stderr } = run('bench', '--model', model, '--tokens', '5,40', '--runs', '2', '--json');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const { backend, timings } = JSON.parse(String(stdout));
+    expect(backend).toMatch(/^wasm/);
+    expect(
+      timings.map(({ tokens, seconds }: { tokens: number; seconds: number[] }) => [tokens, seconds.length]),
+    ).toEqual([
+      [5, 2],
+      [40, 2],
+    ]);
+  });
+
+  it('bench refuses lengths the model cannot take', () => {
+    const { status, stderr } = run('bench', '--model', model, '--tokens', '47');
+    expect([status, stderr]).toEqual([1, 'E_RANGE: bench: "--tokens[0]" expected 1..46, got 47.\n']);
   });
 
   it('conformance without a case that matches is an error', () => {

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { LongformerError } from '../contract/errors.ts';
+import { benchCommand } from './commands/bench.ts';
 import { conformanceCommand } from './commands/conformance.ts';
 import { drawCommand } from './commands/draw.ts';
 import { forwardCommand } from './commands/forward.ts';
@@ -31,7 +32,8 @@ const program = new Command('longformer')
   .addCommand(inspectCommand())
   .addCommand(tokenizeCommand())
   .addCommand(conformanceCommand())
-  .addCommand(drawCommand());
+  .addCommand(drawCommand())
+  .addCommand(benchCommand());
 for (const command of [program, ...program.commands]) command.exitOverride();
 
 try {
