@@ -281,6 +281,14 @@ export const mutants: readonly Mutant[] = [
     replace: 'new Int32Array(sequenceLength)',
   },
   {
+    name: 'pre-norm',
+    mistake: 'the layer norm stands before attention too',
+    file: files.encoder,
+    find: 'selfAttention(hiddenStates, weights, layer, roles, bandOfLayer(config, layer))',
+    replace:
+      'selfAttention(norm(hiddenStates, weights, `${name}.attention.output.LayerNorm`, eps), weights, layer, roles, bandOfLayer(config, layer))',
+  },
+  {
     name: 'residual-after-attention',
     mistake: 'no residual around attention',
     file: files.encoder,
