@@ -111,10 +111,29 @@ describe.each(kinds)('engine over %s', (_, createKernels) => {
 
   it('refuses what does not fit before it allocates anything', async () => {
     const kernels = await createKernels();
-    const model = await load(overriding(kernels, { availableBytes: () => 1000 }), 'encoder-2-layers');
+    let room = Number.POSITIVE_INFINITY;
+    const model = await load(overriding(kernels, { availableBytes: () => room }), 'encoder-2-layers');
+    room = 1000;
     await expect(model.forward(documents)).rejects.toThrow(
       /^longformer.forward: "documents" expected a workspace of at most 1000 bytes, got \d+ bytes for 74 tokens\.\n {2}Hint: /,
     );
+  });
+
+  it('refuses a model that is too large before it reads a weight', async () => {
+    const kernels = overriding(await createKernels(), { availableBytes: () => 1000 });
+    await expect(load(kernels, 'encoder-2-layers')).rejects.toThrow(
+      /^engine.load: "weights" expected at most 1000 bytes \(what .* can still hold\), got \d+ bytes\.\n {2}Hint: /,
+    );
+  });
+
+  it('a thousand passes leave no memory behind', async () => {
+    const kernels = await createKernels();
+    const model = await load(kernels, 'sequence-classification');
+    await model.forward(documents.slice(0, 2));
+    const room = kernels.availableBytes();
+    const passes = Number.isFinite(room) ? 1000 : 20; // the reference functions are slow and have no memory of their own
+    for (let pass = 0; pass < passes; pass++) await model.forward(documents.slice(0, 2));
+    expect(kernels.availableBytes()).toBe(room);
   });
 
   it('two passes at once do not disturb each other', async () => {

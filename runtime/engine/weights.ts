@@ -5,7 +5,7 @@
  */
 import type { Checkpoint } from '../../contract/checkpoint.ts';
 import type { LongformerConfig } from '../../contract/config.ts';
-import { AbortedError } from '../../contract/errors.ts';
+import { AbortedError, MemoryError } from '../../contract/errors.ts';
 import type { DeviceHandle, DeviceLinear, DeviceNorm, Kernels } from '../../contract/kernels.ts';
 import type { LoadOptions } from '../../contract/model.ts';
 import type { Tensor } from '../../contract/tensor.ts';
@@ -66,6 +66,7 @@ export async function loadWeights(
   checkpoint: Checkpoint,
   options: LoadOptions,
 ): Promise<ModelWeights> {
+  expectRoom(kernels, checkpoint);
   const handles: DeviceHandle[] = [];
   try {
     return await loadAll(kernels, checkpoint, options, handles);
@@ -73,6 +74,25 @@ export async function loadWeights(
     kernels.free(...handles);
     throw error;
   }
+}
+
+/** Refuses by arithmetic, before anything is read. @throws MemoryError */
+function expectRoom(kernels: Kernels, checkpoint: Checkpoint): void {
+  const { head, tieWordEmbeddings } = checkpoint.config;
+  const elements = (name: string): number => checkpoint.shape(name).reduce((product, extent) => product * extent, 1);
+  const onDevice = checkpoint.names.filter(name => !/^embeddings\.\w+_embeddings\.weight$/.test(name));
+  let needed = 4 * onDevice.reduce((sum, name) => sum + elements(name), 0);
+  // The tied decoder is the word table once more, in the backend's layout.
+  if (head === 'maskedLm' && tieWordEmbeddings) needed += 4 * elements('embeddings.word_embeddings.weight');
+  const room = kernels.availableBytes();
+  if (needed <= room) return;
+  throw new MemoryError({
+    where: 'engine.load',
+    name: 'weights',
+    expected: `at most ${room} bytes (what ${kernels.name} can still hold)`,
+    got: `${needed} bytes`,
+    hint: 'use a smaller checkpoint, or dispose of models that are no longer needed.',
+  });
 }
 
 async function loadAll(
