@@ -5,7 +5,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { tileSource } from '../wasm/generate-tile.ts';
@@ -31,7 +31,7 @@ const built =
 if (!built || process.argv.includes('--force')) {
   mkdirSync(target, { recursive: true });
   for (const build of ['relaxed', 'baseline']) {
-    const file = `${target}kernels-${build}.wasm`;
+    const file = `${target}new-${build}.wasm`;
     execFileSync(
       process.execPath,
       [
@@ -47,6 +47,8 @@ if (!built || process.argv.includes('--force')) {
     const zipped = gzipSync(bytes).length;
     console.log(`wasm/build/kernels-${build}.wasm: ${bytes.length} bytes, ${zipped} gzip`);
     if (zipped > largestGzip) throw new Error(`kernels-${build}.wasm is larger than ${largestGzip} bytes gzip`);
+    // At once, so that a program that starts meanwhile sees the old module or the new one.
+    renameSync(file, `${target}kernels-${build}.wasm`);
   }
   writeFileSync(stamp, digest);
 }

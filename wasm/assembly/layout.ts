@@ -5,6 +5,8 @@
  * it loads something. All pointers are `usize`, all elements float32 (4 bytes), all regions 16-byte aligned.
  */
 
+import { CONSTANT_BYTES, fillConstants } from './math';
+
 /** Rows of a tile: 12 (10) accumulators + 2 vectors of B + 1 of A = the registers an engine can allocate. */
 export const MR: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 5;
 /** Columns of a tile and of a panel: two vectors. */
@@ -45,6 +47,8 @@ export function roundUp8(n: i32): i32 {
 
 /** KC zeros: the row that is not there, and the bias that is not there. */
 export let zeroRow: usize = 0;
+/** Constants of math.ts. */
+let mathConstants: usize = 0;
 /** (MR, 8): a tile that does not fit into its output. */
 export let edgeTile: usize = 0;
 /** (MC / MR) tiles of (KC, MR): packed A. */
@@ -81,6 +85,8 @@ function layOut(base: usize, tokens: i32, globals: i32, features: i32): usize {
   let at = base;
   zeroRow = at;
   at += <usize>KC << 2;
+  mathConstants = at;
+  at += CONSTANT_BYTES;
   edgeTile = at;
   at += <usize>(MR * NR) << 2;
   packedRows = at;
@@ -118,7 +124,7 @@ export function scratchBytes(tokens: i32, globals: i32, features: i32): f64 {
   // The sizes above once more, in a number format that cannot overflow.
   const perKey = 4.0 * <f64>(GROUP + MR + 2 * HEAD + 3);
   const perFeature = 4.0 * <f64>(2 * GROUP + 4);
-  const fixed = 4.0 * <f64>(KC + MR * NR + MC * KC + MC * (HEAD + 16) + GROUP + MR * (HEAD + 8)) + 64;
+  const fixed = 4.0 * <f64>(KC + MR * NR + MC * KC + MC * (HEAD + 16) + GROUP + MR * (HEAD + 8)) + <f64>CONSTANT_BYTES + 64;
   return fixed + keys * perKey + (<f64>features + 16) * perFeature;
 }
 
@@ -126,4 +132,5 @@ export function scratchBytes(tokens: i32, globals: i32, features: i32): f64 {
 export function setScratch(base: usize, tokens: i32, globals: i32, features: i32): void {
   layOut(base, tokens, globals, features);
   memory.fill(zeroRow, 0, <usize>KC << 2);
+  fillConstants(mathConstants);
 }

@@ -3,7 +3,7 @@
  *
  * The lane in which a key is summed depends on its place in the document alone, never on the tile its query happens to be in.
  */
-import { exp, maxOfLanes, sumOfLanes } from './math';
+import { constants, expBelow88, maxOfLanes, sumOfLanes } from './math';
 
 /** -∞ in columns from..to of a row. */
 function hide(row: usize, from: i32, to: i32): void {
@@ -31,11 +31,12 @@ function largestOf(row: usize, from: i32, to: i32, largest: v128): v128 {
 /** Columns from..to become e^(score - largest); returns their sums lane by lane; multiples of 8. */
 @inline
 function exponentiate(row: usize, from: i32, to: i32, largest: v128): v128 {
+  const k = constants;
   let even = f32x4.splat(0);
   let odd = f32x4.splat(0);
   for (let at = row + ((<usize>from) << 2), end = row + ((<usize>to) << 2); at < end; at += 32) {
-    const a = exp(f32x4.sub(v128.load(at), largest));
-    const b = exp(f32x4.sub(v128.load(at, 16), largest));
+    const a = expBelow88(f32x4.sub(v128.load(at), largest), k);
+    const b = expBelow88(f32x4.sub(v128.load(at, 16), largest), k);
     v128.store(at, a);
     v128.store(at, b, 16);
     even = f32x4.add(even, a);
