@@ -13,7 +13,9 @@ export const MR: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 5;
 export const NR: i32 = 8;
 /** Steps of the inner dimension summed in registers before they are added to memory. Bounds the rounding error too. */
 export const KC: i32 = 384;
-/** Rows packed at a time: MC * KC * 4 bytes stay in the second-level cache. */
+/** Steps of the inner dimension packed at a time: between its blocks of KC the sums wait in the first-level cache. */
+export const PACKED: i32 = 2 * KC;
+/** Rows packed at a time: MC * PACKED * 4 bytes stay in the second-level cache. A multiple of 8. */
 export const MC: i32 = MR * 32;
 /** Features of a head that are packed at a time; a larger head is done in pieces. */
 export const HEAD: i32 = 128;
@@ -51,7 +53,7 @@ export let zeroRow: usize = 0;
 let mathConstants: usize = 0;
 /** (MR, 8): a tile that does not fit into its output. */
 export let edgeTile: usize = 0;
-/** (MC / MR) tiles of (KC, MR): packed A. */
+/** (MC / MR) tiles of (PACKED, MR): packed A. */
 export let packedRows: usize = 0;
 /** (MC, HEAD + 16): keys or values of one head before they are packed. */
 export let projected: usize = 0;
@@ -90,7 +92,7 @@ function layOut(base: usize, tokens: i32, globals: i32, features: i32): usize {
   edgeTile = at;
   at += <usize>(MR * NR) << 2;
   packedRows = at;
-  at += <usize>(MC * KC) << 2;
+  at += <usize>(MC * PACKED) << 2;
   projected = at;
   at += <usize>(MC * (HEAD + 16)) << 2;
   sums = at;
@@ -124,7 +126,7 @@ export function scratchBytes(tokens: i32, globals: i32, features: i32): f64 {
   // The sizes above once more, in a number format that cannot overflow.
   const perKey = 4.0 * <f64>(GROUP + MR + 2 * HEAD + 3);
   const perFeature = 4.0 * <f64>(2 * GROUP + 4);
-  const fixed = 4.0 * <f64>(KC + MR * NR + MC * KC + MC * (HEAD + 16) + GROUP + MR * (HEAD + 8)) + <f64>CONSTANT_BYTES + 64;
+  const fixed = 4.0 * <f64>(KC + MR * NR + MC * PACKED + MC * (HEAD + 16) + GROUP + MR * (HEAD + 8)) + <f64>CONSTANT_BYTES + 64;
   return fixed + keys * perKey + (<f64>features + 16) * perFeature;
 }
 

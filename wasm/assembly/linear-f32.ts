@@ -4,7 +4,7 @@
  * Each element is the sum of blocks of KC products, each block summed upwards from 0, the bias added to the first. That order is the
  * same for whole tiles, ragged ones and any row range, so a row's bits do not depend on its neighbours.
  */
-import { edgeTile, KC, MC, MR, min, NR, packedRows, panelBytes } from './layout';
+import { edgeTile, KC, MC, MR, min, NR, PACKED, packedRows, panelBytes } from './layout';
 import { activateTile } from './math';
 import { packTile } from './pack';
 import { tile5x8, tile6x8 } from './tile';
@@ -42,13 +42,13 @@ export function linear(
   const inputBytes = (<usize>inputStride) << 2;
   for (let row = 0; row < rows; row += MC) {
     const blockRows = min(MC, rows - row);
-    for (let k = 0; k < inFeatures; k += KC) {
-      const count = min(KC, inFeatures - k);
+    for (let k = 0; k < inFeatures; k += PACKED) {
+      const count = min(PACKED, inFeatures - k);
       const from = input + <usize>row * inputBytes + ((<usize>k) << 2);
       for (let r = 0; r < blockRows; r += MR) {
-        packTile(packedRows + ((<usize>(r * count)) << 2), from + <usize>r * inputBytes, inputBytes, blockRows - r, count, 1);
+        const to = packedRows + ((<usize>(r * count)) << 2);
+        packTile(to, from + <usize>r * inputBytes, inputBytes, blockRows - r, count, 1);
       }
-      const last = k + count === inFeatures;
       multiplyBlock(
         out + <usize>row * outBytes,
         outBytes,
@@ -58,13 +58,13 @@ export function linear(
         outFeatures,
         k,
         count,
-        last ? activation : 0,
+        k + count === inFeatures ? activation : 0,
       );
     }
   }
 }
 
-/** The packed rows times one block of k of every panel. */
+/** The packed rows times the steps k .. k + count of every panel. */
 function multiplyBlock(
   out: usize,
   outBytes: usize,
@@ -78,31 +78,34 @@ function multiplyBlock(
 ): void {
   const perPanel = panelBytes(inFeatures);
   for (let column = 0; column < outFeatures; column += NR) {
-    const panel = weights + <usize>(column >> 3) * perPanel;
-    const b = panel + 32 + ((<usize>k) << 5);
+    const bias = weights + <usize>(column >> 3) * perPanel;
+    const b = bias + 32 + ((<usize>k) << 5);
     const columns = min(NR, outFeatures - column);
     for (let r = 0; r < rows; r += MR) {
       const a = packedRows + ((<usize>(r * count)) << 2);
       const c = out + <usize>r * outBytes + ((<usize>column) << 2);
       const valid = min(MR, rows - r);
       if (valid === MR && columns === NR) {
-        if (k === 0) tile(count, a, b, c, outBytes, panel, 0);
-        else tile(count, a, b, c, outBytes, c, outBytes);
+        multiplyTile(count, a, b, c, outBytes, k === 0 ? bias : 0);
         if (activation !== 0) activateTile(c, MR, outBytes, activation);
-      } else {
-        if (k === 0) {
-          tile(count, a, b, edgeTile, 32, panel, 0);
-        } else {
-          for (let i = 0; i < valid; i++) {
-            memory.copy(edgeTile + ((<usize>i) << 5), c + <usize>i * outBytes, (<usize>columns) << 2);
-          }
-          tile(count, a, b, edgeTile, 32, edgeTile, 32);
-        }
-        if (activation !== 0) activateTile(edgeTile, valid, 32, activation);
-        for (let i = 0; i < valid; i++) {
-          memory.copy(c + <usize>i * outBytes, edgeTile + ((<usize>i) << 5), (<usize>columns) << 2);
-        }
+        continue;
       }
+      const bytes = (<usize>columns) << 2;
+      for (let i = 0; k !== 0 && i < valid; i++) {
+        memory.copy(edgeTile + ((<usize>i) << 5), c + <usize>i * outBytes, bytes);
+      }
+      multiplyTile(count, a, b, edgeTile, 32, k === 0 ? bias : 0);
+      if (activation !== 0) activateTile(edgeTile, valid, 32, activation);
+      for (let i = 0; i < valid; i++) memory.copy(c + <usize>i * outBytes, edgeTile + ((<usize>i) << 5), bytes);
     }
   }
+}
+
+/** One tile, `count` steps in blocks of KC. Without a bias, c is added to. */
+function multiplyTile(count: i32, a: usize, b: usize, c: usize, stride: usize, bias: usize): void {
+  const first = min(count, KC);
+  if (bias) tile(first, a, b, c, stride, bias, 0);
+  else tile(first, a, b, c, stride, c, stride);
+  if (count === first) return;
+  tile(count - first, a + ((<usize>(first * MR)) << 2), b + ((<usize>first) << 5), c, stride, c, stride);
 }

@@ -27,9 +27,9 @@ const EXP: usize = 112;
 const SQRT_HALF: usize = 176;
 const TAIL_END: usize = 192;
 const TAIL: usize = 208;
-const NEAR: usize = 336;
+const NEAR: usize = 368;
 /** Bytes of all of them. */
-export const CONSTANT_BYTES: usize = 432;
+export const CONSTANT_BYTES: usize = 480;
 
 /** Where the constants are. */
 export let constants: usize = 0;
@@ -53,21 +53,24 @@ export function fillConstants(at: usize): void {
   put(SQRT_HALF, 0.70710678);
   put(TAIL_END, 4.5);
   // log erfc(t) / t for 1 ≤ t ≤ 4.5
-  put(TAIL, 0.0000012855629165642313);
-  put(TAIL + 16, -0.00003871914304909296);
-  put(TAIL + 32, 0.0005314529989846051);
-  put(TAIL + 48, -0.004436167422682047);
-  put(TAIL + 64, 0.025450916960835457);
-  put(TAIL + 80, -0.10827887803316116);
-  put(TAIL + 96, -0.6338412761688232);
-  put(TAIL + 112, -1.1289942264556885);
+  put(TAIL, -6.849773370731782e-8);
+  put(TAIL + 16, 0.0000017654878092798754);
+  put(TAIL + 32, -0.0000184794953383971);
+  put(TAIL + 48, 0.00008714782597962767);
+  put(TAIL + 64, 0.000030223785870475695);
+  put(TAIL + 80, -0.0031452311668545008);
+  put(TAIL + 96, 0.023306598886847496);
+  put(TAIL + 112, -0.10607007145881653);
+  put(TAIL + 128, -0.6351181864738464);
+  put(TAIL + 144, -1.1286791563034058);
   // erf(a) / a - 1 from a², |a| ≤ 1
-  put(NEAR, -0.0005648059886880219);
-  put(NEAR + 16, 0.004921761807054281);
-  put(NEAR + 32, -0.026715055108070374);
-  put(NEAR + 48, 0.11280316859483719);
-  put(NEAR + 64, -0.37612342834472656);
-  put(NEAR + 80, 0.12837912142276764);
+  put(NEAR, 0.00007875874871388078);
+  put(NEAR + 16, -0.000801686430349946);
+  put(NEAR + 32, 0.005189087241888046);
+  put(NEAR + 48, -0.02685421146452427);
+  put(NEAR + 64, 0.11283594369888306);
+  put(NEAR + 80, -0.3761262595653534);
+  put(NEAR + 96, 0.12837916612625122);
 }
 
 function put(offset: usize, value: f32): void {
@@ -109,6 +112,8 @@ function erfcTail(t: v128, k: usize): v128 {
   p = madd(p, inside, v128.load(k, TAIL + 80));
   p = madd(p, inside, v128.load(k, TAIL + 96));
   p = madd(p, inside, v128.load(k, TAIL + 112));
+  p = madd(p, inside, v128.load(k, TAIL + 128));
+  p = madd(p, inside, v128.load(k, TAIL + 144));
   return v128.andnot(expBelow88(f32x4.mul(p, inside), k), f32x4.gt(t, v128.load(k, TAIL_END)));
 }
 
@@ -125,6 +130,7 @@ function gelu(x: v128, k: usize): v128 {
   p = madd(p, s, v128.load(k, NEAR + 48));
   p = madd(p, s, v128.load(k, NEAR + 64));
   p = madd(p, s, v128.load(k, NEAR + 80));
+  p = madd(p, s, v128.load(k, NEAR + 96));
   const near = madd(madd(p, a, a), v128.load(k, HALF), v128.load(k, HALF));
   return f32x4.mul(x, v128.bitselect(near, far, f32x4.lt(t, v128.load(k, ONE))));
 }
