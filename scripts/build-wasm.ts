@@ -1,5 +1,5 @@
 /**
- * wasm/assembly/*.ts → wasm/build/kernels-{relaxed,baseline}.wasm. Does nothing when the sources are as they were at the last build.
+ * wasm/assembly/*.ts → wasm/build/kernels-{relaxed,baseline}{,-threads}.wasm. Does nothing when the sources are as they were at the last build.
  *
  * --force builds anyway.
  */
@@ -14,6 +14,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const sources = `${root}wasm/assembly/`;
 const target = `${root}wasm/build/`;
 const largestGzip = 20_000;
+/** The same code each time; with `threads` its memory may be shared. */
+const builds = ['relaxed', 'baseline', 'relaxed-threads', 'baseline-threads'];
 
 if (readFileSync(`${sources}tile.ts`, 'utf8') !== tileSource()) writeFileSync(`${sources}tile.ts`, tileSource());
 const hash = createHash('sha256').update(readFileSync(fileURLToPath(import.meta.url)));
@@ -26,11 +28,11 @@ const digest = hash.digest('hex');
 const built =
   existsSync(stamp) &&
   readFileSync(stamp, 'utf8') === digest &&
-  ['relaxed', 'baseline'].every(build => existsSync(`${target}kernels-${build}.wasm`));
+  builds.every(build => existsSync(`${target}kernels-${build}.wasm`));
 
 if (!built || process.argv.includes('--force')) {
   mkdirSync(target, { recursive: true });
-  for (const build of ['relaxed', 'baseline']) {
+  for (const build of builds) {
     const file = `${target}new-${build}.wasm`;
     execFileSync(
       process.execPath,
@@ -39,7 +41,8 @@ if (!built || process.argv.includes('--force')) {
         `${sources}index.ts`,
         ...['--outFile', file, '--runtime', 'stub', '--enable', 'simd', '-O3', '--converge', '--noAssert'],
         ...['--uncheckedBehavior', 'always', '--importMemory', '--noExportMemory', '--initialMemory', '1'],
-        ...(build === 'relaxed' ? ['--enable', 'relaxed-simd'] : []),
+        ...(build.startsWith('relaxed') ? ['--enable', 'relaxed-simd'] : []),
+        ...(build.endsWith('threads') ? ['--enable', 'threads', '--sharedMemory', '--maximumMemory', '65536'] : []),
       ],
       { stdio: 'inherit', cwd: root },
     );

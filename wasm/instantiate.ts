@@ -16,7 +16,7 @@ interface Engine {
   validate(bytes: Uint8Array): boolean;
   compile(bytes: ArrayBuffer | Uint8Array): Promise<CompiledModule>;
   instantiate(module: CompiledModule, imports: object): Promise<{ readonly exports: object }>;
-  Memory: new (limits: { initial: number; maximum: number }) => LinearMemory;
+  Memory: new (limits: { initial: number; maximum: number; shared?: boolean }) => LinearMemory;
 }
 
 const engine = (globalThis as { WebAssembly?: Engine }).WebAssembly;
@@ -105,6 +105,8 @@ export interface KernelExports {
     documentCount: number,
     globalRows: number,
     globalStarts: number,
+    part: number,
+    parts: number,
   ): void;
   gatherRows(out: number, input: number, indices: number, count: number, features: number): void;
   exponentials(at: number, count: number): void;
@@ -149,9 +151,9 @@ const unsupported = (expected: string, got: string, hint: string): UnsupportedEr
   new UnsupportedError({ where: 'createWasmKernels', name: 'engine', expected, got, hint });
 
 /** Compiles what `source` stands for; by default the file of the build beside this one. */
-export async function loadModule(build: Build, source?: ModuleSource): Promise<CompiledModule> {
+export async function loadModule(build: Build, source?: ModuleSource, shared = false): Promise<CompiledModule> {
   const WebAssembly = requireEngine();
-  const from = source ?? new URL(`./build/kernels-${build}.wasm`, import.meta.url);
+  const from = source ?? new URL(`./build/kernels-${build}${shared ? '-threads' : ''}.wasm`, import.meta.url);
   if (from instanceof ArrayBuffer || from instanceof Uint8Array) return WebAssembly.compile(from);
   if (typeof from !== 'string' && !(from instanceof URL)) return from;
   const url = new URL(from);
@@ -166,13 +168,30 @@ export async function loadModule(build: Build, source?: ModuleSource): Promise<C
   return WebAssembly.compile(await response.arrayBuffer());
 }
 
-/** An instance over a memory of its own, one page at first. */
+/**
+ * A memory of one page.
+ * @throws UnsupportedError when it shall be shared and cannot.
+ */
+export function createMemory(maximumBytes: number, shared = false): LinearMemory {
+  const WebAssembly = requireEngine();
+  const limits = { initial: 1, maximum: Math.max(1, Math.floor(maximumBytes / 65_536)) };
+  if (!shared) return new WebAssembly.Memory(limits);
+  const hint = 'Pages must be cross-origin isolated for it; or use one thread.';
+  if (typeof SharedArrayBuffer === 'undefined') throw unsupported('shared memory', 'an engine without it', hint);
+  return new WebAssembly.Memory({ ...limits, shared });
+}
+
+/** An instance over `memory`. */
+export async function instantiateOver(module: CompiledModule, memory: LinearMemory): Promise<KernelExports> {
+  const { exports } = await requireEngine().instantiate(module, { env: { memory } });
+  return exports as KernelExports;
+}
+
+/** An instance over a memory of its own. */
 export async function instantiate(
   module: CompiledModule,
   maximumBytes: number,
 ): Promise<{ memory: LinearMemory; exports: KernelExports }> {
-  const WebAssembly = requireEngine();
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: Math.max(1, Math.floor(maximumBytes / 65_536)) });
-  const instance = await WebAssembly.instantiate(module, { env: { memory } });
-  return { memory, exports: instance.exports as unknown as KernelExports };
+  const memory = createMemory(maximumBytes);
+  return { memory, exports: await instantiateOver(module, memory) };
 }

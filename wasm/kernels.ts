@@ -15,7 +15,9 @@ import type {
 import type { Tensor } from '../contract/tensor.ts';
 import { Arena, type LinearMemory } from './arena.ts';
 import type { KernelExports } from './instantiate.ts';
+import { firstDilation } from './jobs.ts';
 import { packedLinearBytes, packLinear } from './pack.ts';
+import { Alone, type Team } from './team.ts';
 
 /** The numbers `activate` in assembly/math.ts knows. */
 export const activationNumbers: Record<Activation, number> = {
@@ -85,17 +87,36 @@ class Sequence extends Handle {
 /** A window wider than this sees everything; it keeps window arithmetic inside 32 bits. */
 const widestWindow = 2 ** 29;
 
+interface Instance {
+  readonly arena: Arena;
+  readonly exports: KernelExports;
+  readonly team: Team;
+}
+
+/** Chunks for each thread: enough that no thread waits long for another. */
+const chunksPerThread = 4;
+/** Rows of a chunk of a linear layer: what the kernels pack at a time (MC of assembly/layout.ts), in either build. */
+const blockRows: Record<'relaxed' | 'baseline', number> = { relaxed: 192, baseline: 160 };
+/** Multiply-adds of a chunk, at most: some 20 ms, so that a lost thread is noticed. */
+const mostWork = 2 ** 29;
+
 export class WasmKernels implements Kernels {
   readonly name: string;
   /** Null after dispose: nothing else keeps the memory alive. */
-  #instance: { readonly arena: Arena; readonly exports: KernelExports } | null;
+  #instance: Instance | null;
   /** What the scratch is sized for, and where it is. It grows with what is loaded and never shrinks. */
   #scratch = { address: 0, bytes: 0, tokens: 0, globals: 0, features: 0 };
 
   /** @throws MemoryError */
-  constructor(name: string, memory: LinearMemory, exports: KernelExports, maximumBytes?: number) {
+  constructor(
+    name: string,
+    memory: LinearMemory,
+    exports: KernelExports,
+    maximumBytes?: number,
+    team: Team = new Alone(exports),
+  ) {
     this.name = name;
-    this.#instance = { arena: new Arena(memory, maximumBytes), exports };
+    this.#instance = { arena: new Arena(memory, maximumBytes), exports, team };
     this.#reserve(1, 0, 8);
   }
 
@@ -176,6 +197,7 @@ export class WasmKernels implements Kernels {
   }
 
   dispose(): void {
+    this.#instance?.team.dispose();
     this.#instance = null;
   }
 
@@ -188,16 +210,17 @@ export class WasmKernels implements Kernels {
     const { activation = 'linear', inputRow = 0, outRow = 0, rowCount = from.rows - inputRow } = options;
     expectInside(from, inputRow, rowCount);
     expectInside(to, outRow, rowCount);
-    this.#exports.linear(
-      to.address + 4 * outRow * to.features,
-      to.features,
-      from.address + 4 * inputRow * from.features,
-      from.features,
-      rowCount,
-      address,
-      inFeatures,
-      outFeatures,
-      activationNumbers[activation],
+    const [chunkRows, chunkColumns] = this.#chunksOfLinear(rowCount, inFeatures, outFeatures);
+    const across = Math.ceil(outFeatures / chunkColumns);
+    this.#team.run(
+      'linear',
+      [
+        ...[chunkRows, chunkColumns, across],
+        ...[to.address + 4 * outRow * to.features, to.features],
+        ...[from.address + 4 * inputRow * from.features, from.features],
+        ...[rowCount, address, inFeatures, outFeatures, activationNumbers[activation]],
+      ],
+      Math.ceil(rowCount / chunkRows) * across,
     );
   }
 
@@ -205,14 +228,15 @@ export class WasmKernels implements Kernels {
     const to = this.#use(out, Rows);
     const from = this.#use(input, Rows);
     expectInside(to, 0, from.rows);
-    this.#exports.addLayerNorm(
-      to.address,
-      from.address,
-      residual === null ? 0 : this.#use(residual, Rows).address,
-      this.#use(norm, Norm).address,
-      from.rows,
-      from.features,
-      eps,
+    const chunkRows = Math.ceil(from.rows / (this.#team.threads * chunksPerThread));
+    this.#team.run(
+      'addLayerNorm',
+      [
+        ...[chunkRows, to.address, from.address, residual === null ? 0 : this.#use(residual, Rows).address],
+        ...[this.#use(norm, Norm).address, from.rows, from.features],
+      ],
+      Math.ceil(from.rows / chunkRows),
+      [[7, eps]],
     );
   }
 
@@ -230,31 +254,22 @@ export class WasmKernels implements Kernels {
     const wanted = rows === undefined ? undefined : this.#use(rows, Indices);
     expectInside(to, 0, wanted?.length ?? known.length);
     const hiddenSize = to.features;
-    const queryAddress = this.#use(query, Rows).address;
-    const keyAddress = this.#use(key, Rows).address;
-    const valueAddress = this.#use(value, Rows).address;
-    for (let head = 0; head < band.heads; head++) {
-      this.#exports.slidingWindowAttention(
-        to.address,
-        queryAddress,
-        keyAddress,
-        valueAddress,
-        hiddenSize,
-        head,
-        hiddenSize / band.heads,
-        Math.min(band.oneSidedWindow, widestWindow),
-        band.dilation[head]!,
-        Number(band.causal),
-        known.rolesAddress,
-        known.address,
-        0,
-        known.documentCount,
-        known.globalRowsAddress,
-        known.globalStartsAddress,
-        wanted?.address ?? 0,
-        wanted?.length ?? 0,
-      );
-    }
+    const { documentCount } = known;
+    const chunks = this.#team.threads * chunksPerThread;
+    const chunkDocuments = Math.min(documentCount, Math.ceil((documentCount * band.heads) / chunks));
+    const across = Math.ceil(documentCount / chunkDocuments);
+    this.#team.run(
+      'localAttention',
+      [
+        ...[chunkDocuments, across, documentCount, to.address, this.#use(query, Rows).address],
+        ...[this.#use(key, Rows).address, this.#use(value, Rows).address, hiddenSize, hiddenSize / band.heads],
+        ...[Math.min(band.oneSidedWindow, widestWindow), Number(band.causal), known.rolesAddress, known.address],
+        ...[known.globalRowsAddress, known.globalStartsAddress, wanted?.address ?? 0, wanted?.length ?? 0],
+        ...new Array<number>(firstDilation - 17).fill(0),
+        ...band.dilation,
+      ],
+      band.heads * across,
+    );
   }
 
   slidingWindowProbabilities(
@@ -270,26 +285,18 @@ export class WasmKernels implements Kernels {
     const known = this.#use(sequence, Sequence);
     const tokens = known.documentStarts[document + 1]! - known.documentStarts[document]!;
     expectInside(to, 0, band.heads * tokens);
-    const keyAddress = this.#use(key, Rows).address;
-    for (let head = 0; head < band.heads; head++) {
-      this.#exports.slidingWindowProbabilities(
-        to.address + 4 * head * tokens * to.features,
-        to.features,
-        from.address,
-        keyAddress,
-        from.features,
-        head,
-        from.features / band.heads,
-        Math.min(band.oneSidedWindow, widestWindow),
-        band.dilation[head]!,
-        Number(band.causal),
-        known.rolesAddress,
-        known.address,
-        document,
-        known.globalRowsAddress,
-        known.globalStartsAddress,
-      );
-    }
+    this.#team.run(
+      'localProbabilities',
+      [
+        ...[4 * tokens * to.features, to.address, to.features, from.address, this.#use(key, Rows).address],
+        ...[from.features, from.features / band.heads, Math.min(band.oneSidedWindow, widestWindow)],
+        ...[Number(band.causal), known.rolesAddress, known.address, document],
+        ...[known.globalRowsAddress, known.globalStartsAddress],
+        ...new Array<number>(firstDilation - 14).fill(0),
+        ...band.dilation,
+      ],
+      band.heads,
+    );
   }
 
   globalAttention(
@@ -306,23 +313,15 @@ export class WasmKernels implements Kernels {
     const to = this.#use(out, Rows);
     const from = this.#use(hiddenStates, Rows);
     const known = this.#use(sequence, Sequence);
-    this.#exports.globalAttention(
-      to.address,
-      to.features,
-      this.#use(outRows, Indices).address,
-      this.#use(query, Rows).address,
-      from.address,
-      from.features,
-      this.#use(keyProjection, Linear).address,
-      this.#use(valueProjection, Linear).address,
-      heads,
-      Number(causal),
-      known.rolesAddress,
-      known.address,
-      0,
-      known.documentCount,
-      known.globalRowsAddress,
-      known.globalStartsAddress,
+    this.#team.run(
+      'globalAttention',
+      [
+        ...[this.#team.threads, to.address, to.features, this.#use(outRows, Indices).address],
+        ...[this.#use(query, Rows).address, from.address, from.features, this.#use(keyProjection, Linear).address],
+        ...[this.#use(valueProjection, Linear).address, heads, Number(causal), known.rolesAddress],
+        ...[known.address, 0, known.globalRowsAddress, known.globalStartsAddress],
+      ],
+      this.#team.threads * known.documentCount,
     );
   }
 
@@ -339,23 +338,15 @@ export class WasmKernels implements Kernels {
     const to = this.#use(out, Rows);
     const from = this.#use(hiddenStates, Rows);
     const known = this.#use(sequence, Sequence);
-    this.#exports.globalAttention(
-      to.address,
-      to.features,
-      0,
-      this.#use(query, Rows).address,
-      from.address,
-      from.features,
-      this.#use(keyProjection, Linear).address,
-      0,
-      heads,
-      Number(causal),
-      known.rolesAddress,
-      known.address,
-      document,
-      1,
-      known.globalRowsAddress,
-      known.globalStartsAddress,
+    this.#team.run(
+      'globalAttention',
+      [
+        ...[this.#team.threads, to.address, to.features, 0],
+        ...[this.#use(query, Rows).address, from.address, from.features, this.#use(keyProjection, Linear).address],
+        ...[0, heads, Number(causal), known.rolesAddress],
+        ...[known.address, document, known.globalRowsAddress, known.globalStartsAddress],
+      ],
+      this.#team.threads,
     );
   }
 
@@ -377,8 +368,25 @@ export class WasmKernels implements Kernels {
     return this.#alive().exports;
   }
 
+  get #team(): Team {
+    return this.#alive().team;
+  }
+
+  /** Rows and columns of a chunk: whole blocks of rows; columns divided too when there are few rows or very many columns. */
+  #chunksOfLinear(rows: number, inFeatures: number, outFeatures: number): [number, number] {
+    const { threads } = this.#team;
+    if (threads === 1) return [Math.max(rows, 1), outFeatures];
+    const chunkRows = Math.min(
+      Math.max(rows, 1),
+      this.name.includes('baseline') ? blockRows.baseline : blockRows.relaxed,
+    );
+    const down = Math.ceil(rows / chunkRows);
+    const across = Math.max((threads * chunksPerThread) / down, (chunkRows * inFeatures * outFeatures) / mostWork);
+    return [chunkRows, 8 * Math.ceil(outFeatures / 8 / across)];
+  }
+
   /** @throws TypeError after dispose */
-  #alive(): { readonly arena: Arena; readonly exports: KernelExports } {
+  #alive(): Instance {
     if (this.#instance === null) throw new TypeError('wasm: these kernels were disposed of');
     return this.#instance;
   }
@@ -411,11 +419,12 @@ export class WasmKernels implements Kernels {
       Math.max(globals, old.globals),
       Math.max(features, old.features),
     ] as const;
-    const bytes = this.#exports.scratchBytes(t, g, c);
+    const stride = Math.ceil(this.#exports.scratchBytes(t, g, c) / 64) * 64;
+    const bytes = stride * this.#team.threads;
     const address = this.#arena.allocate(bytes, 'scratch');
     if (old.bytes > 0) this.#arena.free(old.address, old.bytes);
     this.#scratch = { address, bytes, tokens: t, globals: g, features: c };
-    this.#exports.setScratch(address, t, g, c);
+    this.#team.setScratch({ address, stride, tokens: t, globals: g, features: c });
   }
 
   /** @throws TypeError when the handle is of another kind or backend, or was given back already. */

@@ -1,7 +1,7 @@
 /** Memory, handles and instantiation: what is refused, and that the instance still answers afterwards. */
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { MemoryError, UnsupportedError } from '../contract/errors.ts';
+import { MemoryError, UnsupportedError, ValueRangeError } from '../contract/errors.ts';
 import type { DeviceHandle, DeviceIndices, DeviceNorm, Kernels } from '../contract/kernels.ts';
 import { Arena, type LinearMemory } from './arena.ts';
 import { tileSource } from './generate-tile.ts';
@@ -226,8 +226,10 @@ describe('instantiation', () => {
     await expect(createWasmKernels()).rejects.toThrow(/WebAssembly SIMD/);
   });
 
-  it('says that it has no threads', async () => {
-    await expect(createWasmKernels({ threads: 2 })).rejects.toThrow(UnsupportedError);
+  it('refuses a number of threads that is none', async () => {
+    for (const threads of [0, 1.5, -1, 65, Number.NaN]) {
+      await expect(createWasmKernels({ threads })).rejects.toThrow(ValueRangeError);
+    }
   });
 });
 

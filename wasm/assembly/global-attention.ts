@@ -63,6 +63,7 @@ let someHidden: bool = false;
 /**
  * Documents first .. first + count. query: (G, C); hiddenStates: (T, C); projections: packed (linear-f32.ts). Row s of the result goes to
  * row outRows[s] of `out`, outFeatures floats wide. With outRows = 0 the probabilities of the one document go to (H * G', outFeatures) instead.
+ * Of the work on a document, only the part-th of `parts` is done: some heads, or some (slot, head).
  */
 export function globalAttention(
   out_: usize,
@@ -81,6 +82,8 @@ export function globalAttention(
   documentCount: i32,
   globalRows: usize,
   globalStarts: usize,
+  part: i32,
+  parts: i32,
 ): void {
   out = out_;
   outBytes = (<usize>outFeatures) << 2;
@@ -105,10 +108,11 @@ export function globalAttention(
     if (slots === 0) continue;
     listHidden();
     if (headDim <= HEAD && !folds()) {
-      for (let head = 0; head < heads; head++) attendHead(head);
+      for (let head = (heads * part) / parts; head < (heads * (part + 1)) / parts; head++) attendHead(head);
     } else {
       const rows = slots * heads;
-      for (let row = 0; row < rows; row += GROUP) attendFolded(row, min(GROUP, rows - row));
+      const end = <i32>((<i64>rows * (part + 1)) / parts);
+      for (let row = <i32>((<i64>rows * part) / parts); row < end; row += GROUP) attendFolded(row, min(GROUP, end - row));
     }
   }
 }

@@ -5,5 +5,4 @@ export { globalAttention } from './global-attention';
 export { scratchBytes, setScratch } from './layout';
 export { linear } from './linear-f32';
 export { activations, exponentials } from './math';
-export { peak } from './peak';
 export { slidingWindowAttention, slidingWindowProbabilities } from './sliding-window-attention';

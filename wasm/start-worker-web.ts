@@ -1,0 +1,30 @@
+/** Workers of browsers. */
+import type { StartWorker, WorkerStart } from './team.ts';
+
+/** What is used of a Web Worker. */
+interface WebWorker {
+  onmessage: (() => void) | null;
+  onerror: ((event: unknown) => void) | null;
+  postMessage(message: WorkerStart): void;
+  terminate(): void;
+}
+
+const { Worker } = globalThis as unknown as { Worker: new (url: URL, options: { type: 'module' }) => WebWorker };
+
+export const startWorker: StartWorker = (start, onEnd) => {
+  // Written out for each extension, because bundlers look for exactly this expression.
+  const worker = import.meta.url.endsWith('.ts')
+    ? new Worker(new URL('./worker-web.ts', import.meta.url), { type: 'module' })
+    : new Worker(new URL('./worker-web.js', import.meta.url), { type: 'module' });
+  const ready = new Promise<void>((resolve, reject) => {
+    worker.onmessage = () => resolve();
+    worker.onerror = event => {
+      const cause = new Error('the worker failed', { cause: event });
+      reject(cause);
+      onEnd(cause);
+    };
+  });
+  ready.catch(() => {}); // whoever waits hears of it, and onEnd does
+  worker.postMessage(start);
+  return { ready, terminate: () => worker.terminate() };
+};

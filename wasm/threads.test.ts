@@ -1,0 +1,174 @@
+/** Several threads: the same bits as one, and what happens when one of them ends. */
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { describe, expect, it } from 'vitest';
+import { LongformerError } from '../contract/errors.ts';
+import type { BandPattern, DeviceRows, Kernels } from '../contract/kernels.ts';
+import { createWasmKernels } from './index.ts';
+import { createMemory, instantiateOver, loadModule } from './instantiate.ts';
+import { WasmKernels } from './kernels.ts';
+import { randomNumbers } from './random.ts';
+import { startWorker } from './start-worker-node.ts';
+import { Pool } from './team.ts';
+
+/** All calls on packed documents; every result one after the other. */
+async function everything(kernels: Kernels, lengths: readonly number[], globalIndices: Int32Array, causal: boolean) {
+  const random = randomNumbers(lengths.length);
+  const [heads, hiddenSize] = [3, 48];
+  const length = lengths.reduce((sum, n) => sum + n, 0);
+  const documentStarts = Int32Array.from(lengths.keys(), i => lengths.slice(0, i).reduce((sum, n) => sum + n, 0));
+  const attentionMask = new Uint8Array(length).fill(1);
+  attentionMask[length - 1] = 0;
+  const sequence = kernels.loadSequence({ documentStarts, attentionMask, globalIndices });
+  const band: BandPattern = { heads, oneSidedWindow: 9, dilation: [1, 2, 3], causal };
+  const rows = (count: number, features: number): DeviceRows => {
+    const handle = kernels.allocate(count, features);
+    kernels.write(handle, random(count * features));
+    return handle;
+  };
+  const linear = (outFeatures: number, inFeatures: number) =>
+    kernels.loadLinear(
+      { shape: [outFeatures, inFeatures], data: random(outFeatures * inFeatures, 0.2) },
+      { shape: [outFeatures], data: random(outFeatures) },
+    );
+  const [states, query, key, value, out] = [0, 1, 2, 3, 4].map(() => rows(length, hiddenSize)) as [
+    DeviceRows,
+    DeviceRows,
+    DeviceRows,
+    DeviceRows,
+    DeviceRows,
+  ];
+  const square = linear(hiddenSize, hiddenSize);
+  const wide = rows(length, 75);
+  const norm = kernels.loadNorm({ shape: [48], data: random(48) }, { shape: [48], data: random(48) });
+  const results: Float32Array[] = [];
+  const keep = async (handle: DeviceRows, count = handle.rows): Promise<void> => {
+    results.push((await kernels.read(handle, 0, count)) as Float32Array);
+  };
+
+  kernels.linear(query, states, square);
+  kernels.linear(wide, states, linear(75, hiddenSize), { activation: 'gelu' });
+  await keep(wide);
+  kernels.addLayerNorm(states, query, states, norm, 1e-5);
+  await keep(states);
+  kernels.slidingWindowAttention(out, query, key, value, sequence, band);
+  const global = kernels.loadIndices(globalIndices);
+  const globalQuery = kernels.allocate(globalIndices.length, hiddenSize);
+  kernels.gatherRows(globalQuery, query, global);
+  kernels.globalAttention(out, globalQuery, states, square, square, sequence, heads, causal, global);
+  await keep(out);
+
+  const some = kernels.loadIndices(Int32Array.from({ length: Math.floor(length / 7) }, (_, i) => 7 * i));
+  const [someQueries, someOut] = [rows(some.length, hiddenSize), rows(some.length, hiddenSize)];
+  kernels.gatherRows(someQueries, query, some);
+  kernels.slidingWindowAttention(someOut, someQueries, key, value, sequence, band, some);
+  await keep(someOut);
+
+  const last = lengths.length - 1;
+  const globals = globalIndices.filter(row => row >= documentStarts[last]!).length;
+  const tokens = lengths[last]!;
+  const local = rows(heads * tokens, globals + 19);
+  kernels.slidingWindowProbabilities(local, query, key, sequence, band, last);
+  await keep(local);
+  const globalOut = rows(Math.max(1, heads * globals), tokens);
+  if (globals > 0) kernels.globalProbabilities(globalOut, globalQuery, states, square, sequence, heads, causal, last);
+  await keep(globalOut, heads * globals);
+  return results;
+}
+
+const inputs: [string, number[], Int32Array, boolean][] = [
+  ['one document', [500], Int32Array.of(0, 17), false],
+  ['one short document', [3], Int32Array.of(0), false],
+  ['packed', [30, 1, 250, 77, 5], Int32Array.of(0, 31, 32, 300, 361), true],
+  ['half of it global', [120], Int32Array.from({ length: 50 }, (_, i) => 2 * i), false],
+];
+
+describe.each(['relaxed', 'baseline'] as const)('threads of the %s build', build => {
+  it.each(inputs)('have the bits of one thread: %s', async (_, lengths, globals, causal) => {
+    const one = await createWasmKernels({ build });
+    const expected = await everything(one, lengths, globals, causal);
+    for (const threads of [2, 3]) {
+      const kernels = await createWasmKernels({ build, threads });
+      // Again and again: what depends on who came first would differ now and then.
+      for (let run = 0; run < 5; run++) expect(await everything(kernels, lengths, globals, causal)).toEqual(expected);
+      kernels.dispose();
+    }
+  });
+});
+
+/** A pool whose workers the test can end. */
+async function createPool(threads: number, start = startWorker): Promise<{ kernels: WasmKernels; pool: Pool }> {
+  const module = await loadModule('baseline', undefined, true);
+  const memory = createMemory(2 ** 28, true);
+  const exports = await instantiateOver(module, memory);
+  const pool = new Pool({ module, memory }, exports, threads, start);
+  await pool.ready();
+  return { kernels: new WasmKernels('wasm-baseline-threads', memory, exports, 2 ** 28, pool), pool };
+}
+
+describe('a lost worker', () => {
+  const run = (kernels: Kernels) => everything(kernels, [300], Int32Array.of(0), false);
+
+  it('is reported by the next call, replaced, and the result after that is right', async () => {
+    const expected = await run(await createWasmKernels({ build: 'baseline' }));
+    const { kernels, pool } = await createPool(2);
+    expect(await run(kernels)).toEqual(expected);
+    pool.workers[0]!.terminate();
+    await new Promise(resolve => setTimeout(resolve, 100));
+    const error = await run(kernels).catch((cause: unknown) => cause);
+    expect(error).toBeInstanceOf(LongformerError);
+    expect((error as LongformerError).code).toBe('E_ABORTED');
+    expect(await run(kernels)).toEqual(expected);
+    await pool.ready();
+    expect(await run(kernels)).toEqual(expected);
+    kernels.dispose();
+  });
+
+  it('in mid-run is noticed within about a second', async () => {
+    const expected = await run(await createWasmKernels({ build: 'baseline' }));
+    const { kernels, pool } = await createPool(3);
+    const begin = performance.now();
+    for (let round = 0; round < 4; round++) {
+      pool.workers[0]!.terminate(); // takes effect while the run goes on
+      const result = await run(kernels).catch((cause: unknown) => cause);
+      if (result instanceof Error) expect(result).toBeInstanceOf(LongformerError);
+      else expect(result).toEqual(expected);
+      await new Promise(resolve => setTimeout(resolve, 50));
+      await run(kernels).catch(() => {});
+      expect(await run(kernels)).toEqual(expected);
+    }
+    expect(performance.now() - begin).toBeLessThan(4 * 2500);
+    kernels.dispose();
+  });
+
+  it('that never finishes its chunk ends the call in time', async () => {
+    let thieves = 1;
+    const { kernels, pool } = await createPool(2, (start, onEnd) => {
+      if (thieves-- <= 0) return startWorker(start, onEnd);
+      const worker = new Worker(thief, { eval: true, workerData: start.shared });
+      return { ready: once(worker, 'message').then(() => {}), terminate: () => void worker.terminate() };
+    });
+    let error: unknown;
+    let begin = 0;
+    for (let round = 0; round < 100 && error === undefined; round++) {
+      begin = performance.now();
+      await run(kernels).catch((cause: unknown) => {
+        error = cause;
+      });
+    }
+    expect(error).toBeInstanceOf(LongformerError);
+    expect(performance.now() - begin).toBeLessThan(1500);
+    await pool.ready();
+    expect(await run(kernels)).toEqual(await run(await createWasmKernels({ build: 'baseline' })));
+    kernels.dispose();
+  });
+});
+
+/** Takes chunks as a worker does (team.ts: the ticket is number 1) and does nothing with them. */
+const thief = `
+const { parentPort, workerData: shared } = require('node:worker_threads');
+parentPort.postMessage('ready');
+for (;;) {
+  const ticket = Atomics.load(shared, 1);
+  if ((ticket & 0xffff) < shared[5]) Atomics.compareExchange(shared, 1, ticket, ticket + 1);
+}`;
