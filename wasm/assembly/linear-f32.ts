@@ -7,7 +7,7 @@
 import { edgeTile, KC, MC, MR, min, NR, PACKED, packedRows, panelBytes } from './layout';
 import { activateTile } from './math';
 import { packTile } from './pack';
-import { tile5x8, tile6x8 } from './tile';
+import { tile1x8, tile2x8, tile3x8, tile4x8, tile5x8, tile6x8 } from './tile';
 
 /** The tile of this build. */
 @inline
@@ -45,9 +45,12 @@ export function linear(
     for (let k = 0; k < inFeatures; k += PACKED) {
       const count = min(PACKED, inFeatures - k);
       const from = input + <usize>row * inputBytes + ((<usize>k) << 2);
-      for (let r = 0; r < blockRows; r += MR) {
-        const to = packedRows + ((<usize>(r * count)) << 2);
-        packTile(to, from + <usize>r * inputBytes, inputBytes, blockRows - r, count, 1);
+      const tiles = tilesOf(blockRows);
+      for (let t = 0; t < tiles; t++) {
+        const r = firstRow(t, tiles, blockRows);
+        const valid = firstRow(t + 1, tiles, blockRows) - r;
+        const to = packedRows + ((<usize>(t * MR * count)) << 2);
+        packTile(to, from + <usize>r * inputBytes, inputBytes, valid, count, 1);
       }
       multiplyBlock(
         out + <usize>row * outBytes,
@@ -77,35 +80,74 @@ function multiplyBlock(
   activation: i32,
 ): void {
   const perPanel = panelBytes(inFeatures);
+  const tiles = tilesOf(rows);
   for (let column = 0; column < outFeatures; column += NR) {
     const bias = weights + <usize>(column >> 3) * perPanel;
     const b = bias + 32 + ((<usize>k) << 5);
     const columns = min(NR, outFeatures - column);
-    for (let r = 0; r < rows; r += MR) {
-      const a = packedRows + ((<usize>(r * count)) << 2);
+    for (let t = 0; t < tiles; t++) {
+      const r = firstRow(t, tiles, rows);
+      const height = firstRow(t + 1, tiles, rows) - r;
+      const a = packedRows + ((<usize>(t * MR * count)) << 2);
       const c = out + <usize>r * outBytes + ((<usize>column) << 2);
-      const valid = min(MR, rows - r);
-      if (valid === MR && columns === NR) {
-        multiplyTile(count, a, b, c, outBytes, k === 0 ? bias : 0);
-        if (activation !== 0) activateTile(c, MR, outBytes, activation);
+      if (columns === NR) {
+        multiplyTile(height, count, a, b, c, outBytes, k === 0 ? bias : 0);
+        if (activation !== 0) activateTile(c, height, outBytes, activation);
         continue;
       }
       const bytes = (<usize>columns) << 2;
-      for (let i = 0; k !== 0 && i < valid; i++) {
+      for (let i = 0; k !== 0 && i < height; i++) {
         memory.copy(edgeTile + ((<usize>i) << 5), c + <usize>i * outBytes, bytes);
       }
-      multiplyTile(count, a, b, edgeTile, 32, k === 0 ? bias : 0);
-      if (activation !== 0) activateTile(edgeTile, valid, 32, activation);
-      for (let i = 0; i < valid; i++) memory.copy(c + <usize>i * outBytes, edgeTile + ((<usize>i) << 5), bytes);
+      multiplyTile(height, count, a, b, edgeTile, 32, k === 0 ? bias : 0);
+      if (activation !== 0) activateTile(edgeTile, height, 32, activation);
+      for (let i = 0; i < height; i++) memory.copy(c + <usize>i * outBytes, edgeTile + ((<usize>i) << 5), bytes);
     }
   }
 }
 
+/** Rows of a block are dealt out to as few tiles as will do, evenly: 20 rows are four tiles of 5, not three of 6 and one of 2. */
+@inline
+function tilesOf(rows: i32): i32 {
+  return (rows + MR - 1) / MR;
+}
+
+@inline
+function firstRow(t: i32, tiles: i32, rows: i32): i32 {
+  const least = rows / tiles;
+  return t * least + min(t, rows - least * tiles);
+}
+
+/** The first `height` rows of a tile. */
+function lowTile(height: i32, count: i32, a: usize, b: usize, c: usize, cStride: usize, init: usize, initStride: usize): void {
+  switch (height) {
+    case 1:
+      tile1x8(count, a, b, c, cStride, init, initStride);
+      break;
+    case 2:
+      tile2x8(count, a, b, c, cStride, init, initStride);
+      break;
+    case 3:
+      tile3x8(count, a, b, c, cStride, init, initStride);
+      break;
+    case 4:
+      tile4x8(count, a, b, c, cStride, init, initStride);
+      break;
+    default:
+      tile5x8(count, a, b, c, cStride, init, initStride);
+  }
+}
+
 /** One tile, `count` steps in blocks of KC. Without a bias, c is added to. */
-function multiplyTile(count: i32, a: usize, b: usize, c: usize, stride: usize, bias: usize): void {
+function multiplyTile(height: i32, count: i32, a: usize, b: usize, c: usize, stride: usize, bias: usize): void {
   const first = min(count, KC);
-  if (bias) tile(first, a, b, c, stride, bias, 0);
-  else tile(first, a, b, c, stride, c, stride);
+  const init = bias ? bias : c;
+  const initStride: usize = bias ? <usize>0 : stride;
+  if (height === MR) tile(first, a, b, c, stride, init, initStride);
+  else lowTile(height, first, a, b, c, stride, init, initStride);
   if (count === first) return;
-  tile(count - first, a + ((<usize>(first * MR)) << 2), b + ((<usize>first) << 5), c, stride, c, stride);
+  a += (<usize>(first * MR)) << 2;
+  b += (<usize>first) << 5;
+  if (height === MR) tile(count - first, a, b, c, stride, c, stride);
+  else lowTile(height, count - first, a, b, c, stride, c, stride);
 }
