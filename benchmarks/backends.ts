@@ -8,18 +8,18 @@ import type { Kernels } from '../contract/kernels.ts';
 import { createWasmKernels } from '../wasm/index.ts';
 
 const makers = {
-  wasm: () => createWasmKernels(),
-  'wasm-baseline': () => createWasmKernels({ build: 'baseline' }),
+  wasm: (threads: number) => createWasmKernels({ threads }),
+  'wasm-baseline': (threads: number) => createWasmKernels({ build: 'baseline', threads }),
   'engine-on-reference': async () => createKernelsOnReference(),
-} as const satisfies Record<string, () => Promise<Kernels>>;
+} as const satisfies Record<string, (threads: number) => Promise<Kernels>>;
 
 export type BackendName = keyof typeof makers;
 export const backendNames = Object.keys(makers) as BackendName[];
 
-export async function createKernelsNamed(name: BackendName): Promise<Kernels> {
+export async function createKernelsNamed(name: BackendName, threads = 1): Promise<Kernels> {
   const make = makers[name];
   if (!make) throw new Error(`no backend "${name}"; there are ${backendNames.join(', ')}`);
-  return await make();
+  return await make(threads);
 }
 
 /**
@@ -27,9 +27,9 @@ export async function createKernelsNamed(name: BackendName): Promise<Kernels> {
  *
  * A wrong answer can be as fast as it likes: what fails is not timed.
  */
-export async function failures(name: BackendName, level: string): Promise<string | null> {
+export async function failures(name: BackendName, level: string, threads = 1): Promise<string | null> {
   const precision = name === 'engine-on-reference' ? 'float64' : 'float32';
-  const subject = engineSubject(name, precision, () => createKernelsNamed(name));
+  const subject = engineSubject(name, precision, () => createKernelsNamed(name, threads));
   const directory = conformanceDirectory();
   const manifest = await readManifest(directory);
   const results = [];

@@ -25,13 +25,17 @@ export const canPin: boolean = spawnSync('taskset', ['--version']).status === 0;
 /** The core everything runs on: the last one, which a system tends to use last. */
 export const measuringCore = availableParallelism() - 1;
 
-/** @throws Error with the end of its stderr when the process ends before it is ready. */
+/**
+ * `pinned`: on the measuring core, like everybody; a contestant with several threads needs several cores.
+ * @throws Error with the end of its stderr when the process ends before it is ready.
+ */
 export async function startContestant<Request, Ready, Answer>(
   name: string,
   command: readonly string[],
+  pinned = true,
 ): Promise<Contestant<Request, Ready, Answer>> {
-  const [program, ...args] = canPin ? ['taskset', '-c', String(measuringCore), ...command] : command;
-  // One thread, whatever a library would choose.
+  const [program, ...args] = pinned && canPin ? ['taskset', '-c', String(measuringCore), ...command] : command;
+  // One thread, whatever a library would choose; a contestant of ours with more says so in its command.
   const env = { ...process.env, OMP_NUM_THREADS: '1', MKL_NUM_THREADS: '1' };
   const child = spawn(program!, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
   const nextLine = linesOf(name, child);

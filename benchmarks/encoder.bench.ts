@@ -24,6 +24,7 @@ const help = `node benchmarks/encoder.bench.ts --checkpoint DIR [options]
   --head                only the output of the head, not the hidden states of every layer
   --last                only the hidden states of the last layer
   --packed              instead of lengths: 64 texts of 20 to 300 tokens, packed, one by one, and as the peer would
+  --threads 2           ours with so many threads too, not bound to a core: its row's ratio is how many times faster it is
   --backend wasm        ${backendNames.join(', ')}
   --rounds 3            at least so many counted rounds; short ones are repeated for ten seconds
   --json FILE           writes the result
@@ -38,6 +39,7 @@ const { values: options } = parseArgs({
     head: { type: 'boolean', default: false },
     last: { type: 'boolean', default: false },
     packed: { type: 'boolean', default: false },
+    threads: { type: 'string', default: '1' },
     backend: { type: 'string', default: 'wasm' },
     rounds: { type: 'string', default: '3' },
     json: { type: 'string' },
@@ -82,12 +84,18 @@ const python = options['peer-python'];
 const peers = python ? options.peers.split(',') : [];
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-const startOurs = (): Promise<Contestant> =>
-  compare.startContestant(backend, [
-    process.execPath,
-    here('forward.ts'),
-    ...['--checkpoint', options.checkpoint!, '--backend', backend],
-  ]);
+const threads = Number(options.threads);
+
+const startOurs = (threads = 1): Promise<Contestant> =>
+  compare.startContestant(
+    threads === 1 ? backend : `${backend}-${threads}-threads`,
+    [
+      process.execPath,
+      here('forward.ts'),
+      ...['--checkpoint', options.checkpoint!, '--backend', backend, '--threads', String(threads)],
+    ],
+    threads === 1,
+  );
 const startPeer = (dtype: string): Promise<Contestant> =>
   compare.startContestant(`hf-${dtype}`, [
     python!,
@@ -141,7 +149,8 @@ function differenceOf(probe: readonly number[], truth: readonly number[]): numbe
 
 async function measureLength(length: number): Promise<Measurement[]> {
   const request: ForwardRequest = { tokens: [length], batch: 1, want };
-  const starts = [startOurs, ...peers.map(dtype => () => startPeer(dtype))];
+  const starts = [() => startOurs(), ...peers.map(dtype => () => startPeer(dtype))];
+  if (threads > 1) starts.push(() => startOurs(threads));
   return await withContestants(starts, async contestants => {
     const rounds = { least: Number(options.rounds), most: 20, seconds: 10 };
     const runs = await compare.inTurn(contestants, request, rounds);
@@ -161,7 +170,7 @@ async function measurePacked(): Promise<Measurement[]> {
     [() => startPeer(dtype), 8],
     [() => startPeer(dtype), 1],
   ]);
-  plan.push([startOurs, shortTexts.length], [startOurs, 1]);
+  plan.push([() => startOurs(), shortTexts.length], [() => startOurs(), 1]);
   for (const [start, batch] of plan) {
     const request: ForwardRequest = { tokens: shortTexts, batch, want };
     await withContestants([start], async ([contestant]) => {
@@ -227,7 +236,8 @@ function agree(measurements: readonly Measurement[]): boolean {
 }
 
 async function main(): Promise<void> {
-  const failed = await failures(backend, 'encoder');
+  const failed =
+    (await failures(backend, 'encoder')) ?? (threads > 1 ? await failures(backend, 'encoder', threads) : null);
   if (failed) {
     process.stderr.write(`${backend} is not timed, it fails its conformance cases:\n${failed}\n`);
     process.exitCode = 1;

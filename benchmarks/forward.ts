@@ -35,12 +35,16 @@ export interface ForwardAnswer {
 }
 
 const { values: options } = parseArgs({
-  options: { checkpoint: { type: 'string' }, backend: { type: 'string', default: 'wasm' } },
+  options: {
+    checkpoint: { type: 'string' },
+    backend: { type: 'string', default: 'wasm' },
+    threads: { type: 'string', default: '1' },
+  },
 });
 const say = (answer: object): void => void process.stdout.write(JSON.stringify(answer) + '\n');
 
 const imported = performance.now(); // counted from the start of the process
-const kernels = await createKernelsNamed(options.backend as BackendName);
+const kernels = await createKernelsNamed(options.backend as BackendName, Number(options.threads));
 const checkpoint = await openCheckpoint(options.checkpoint!);
 const model = await createBackend(kernels).loadLongformer(checkpoint);
 await checkpoint.close();
@@ -49,6 +53,7 @@ say({ importSeconds: imported / 1000, loadSeconds: (performance.now() - imported
 for await (const line of createInterface({ input: process.stdin })) {
   say(await forward(JSON.parse(line) as ForwardRequest));
 }
+kernels.dispose(); // ends its threads
 
 async function forward({ tokens, batch, want }: ForwardRequest): Promise<ForwardAnswer> {
   const documents = tokens.map(documentOf);
