@@ -5,17 +5,30 @@ import type { Backend } from '../contract/model.ts';
 export const backendNames = ['reference', 'wasm'] as const;
 export type BackendName = (typeof backendNames)[number];
 
+export interface BackendOptions {
+  /** wasm only. Default 1. */
+  readonly threads?: number;
+}
+
 /** @throws UnsupportedError for another name, or when the platform lacks what the backend needs. */
-export async function createBackendNamed(name: string): Promise<Backend> {
+export async function createBackendNamed(name: string, { threads = 1 }: BackendOptions = {}): Promise<Backend> {
   switch (name) {
     case 'reference': {
+      if (threads !== 1) {
+        throw new UnsupportedError({
+          where: 'longformer',
+          name: '--threads',
+          expected: '1 for reference',
+          got: String(threads),
+        });
+      }
       const { createReferenceBackend } = await import('../reference/backend.ts');
       return createReferenceBackend();
     }
     case 'wasm': {
       const { createBackend } = await import('../runtime/engine/backend.ts');
       const { createWasmKernels } = await import('../wasm/index.ts');
-      return createBackend(await createWasmKernels());
+      return createBackend(await createWasmKernels({ threads }));
     }
     default:
       throw new UnsupportedError({

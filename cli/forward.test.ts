@@ -162,7 +162,7 @@ describe('forward', () => {
     };
     expect(forward(inputs).status).toBe(0);
     const exact = await read(outputs);
-    expect(forward(inputs, '--backend', 'wasm', '--precision', 'float32').status).toBe(0);
+    expect(forward(inputs, '--backend', 'wasm', '--threads', '2', '--precision', 'float32').status).toBe(0);
     const fast = await read(outputs);
     expect(Math.max(...fast.map((value, i) => Math.abs(value - exact[i]!)))).toBeLessThan(1e-5);
     rmSync(outputs);
@@ -178,6 +178,8 @@ describe('forward', () => {
   it.each([
     [['--model', join(temporary, 'nowhere')], 1, 'E_IO'],
     [['--backend', 'quantum'], 1, 'E_UNSUPPORTED'],
+    [['--threads', '2'], 1, 'E_UNSUPPORTED'],
+    [['--backend', 'wasm', '--threads', '0'], 1, 'E_RANGE'],
     [['--precision', 'float16'], 2, 'error: option'],
     [['--no-such-flag'], 2, 'error: unknown option'],
   ])('%j: exit code %d', (more, code, message) => {

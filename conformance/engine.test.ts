@@ -12,6 +12,7 @@ const kinds: [string, () => Promise<Kernels>][] = [
   ['reference functions', async () => createKernelsOnReference()],
   ['wasm', () => createWasmKernels({ build: 'relaxed' })],
   ['wasm-baseline', () => createWasmKernels({ build: 'baseline' })],
+  ['wasm-threads', () => createWasmKernels({ threads: 3 })],
 ];
 
 async function load(kernels: Kernels, name: string): Promise<LongformerModel> {
@@ -154,6 +155,18 @@ function overriding(kernels: Kernels, replaced: Partial<Kernels>): Kernels {
     },
   });
 }
+
+describe('threads', () => {
+  it.each([2, 3, 5])('%d threads give the bits of one', async threads => {
+    const run = async (kernels: Kernels): Promise<Record<string, number[]>[]> => {
+      const model = await load(kernels, 'encoder-2-layers');
+      const outputs = await model.forward(documents);
+      kernels.dispose();
+      return outputs.map(numbers);
+    };
+    expect(await run(await createWasmKernels({ threads }))).toEqual(await run(await createWasmKernels()));
+  });
+});
 
 describe('handles', () => {
   it('every buffer of a pass is given back, also after an abort, and all weights after dispose', async () => {

@@ -93,4 +93,6 @@ export interface Backend {
   readonly name: string;
   /** @throws CheckpointError naming every missing or misshapen tensor. */
   loadLongformer(checkpoint: Checkpoint, options?: LoadOptions): Promise<LongformerModel>;
+  /** Gives back what the backend itself holds (memory, threads); its models are gone then. */
+  dispose(): void;
 }

@@ -36,7 +36,7 @@ import {
 
 /** The float64 reference. Slow on purpose: about 10⁹ multiply-adds a second. */
 export function createReferenceBackend(): Backend {
-  return { name: 'reference', loadLongformer };
+  return { name: 'reference', loadLongformer, dispose: () => {} };
 }
 
 async function loadLongformer(checkpoint: Checkpoint, options: LoadOptions = {}): Promise<LongformerModel> {

@@ -8,6 +8,7 @@ import { createProgress } from '../progress.ts';
 interface BenchOptions {
   readonly model: string;
   readonly backend: string;
+  readonly threads: string;
   readonly tokens: string;
   readonly runs: string;
   readonly json?: boolean;
@@ -26,6 +27,7 @@ export function benchCommand(): Command {
     .description('Time a checkpoint on documents of given lengths: one document at a time, its first token global.')
     .requiredOption('--model <directory>', 'config.json and model.safetensors')
     .option('--backend <name>', backendNames.join(' or '), 'wasm')
+    .option('--threads <count>', 'wasm only', '1')
     .option('--tokens <lengths>', 'comma-separated', '512')
     .option('--runs <count>', 'of each length, after one that is not counted', '3')
     .option('--json', 'print the figures as JSON')
@@ -45,7 +47,7 @@ Examples:
       expectRange('bench', '--runs', [runs], 1, 1000);
       const progress = createProgress('the runs');
       try {
-        const backend = await createBackendNamed(options.backend);
+        const backend = await createBackendNamed(options.backend, { threads: Number(options.threads) });
         const begin = performance.now();
         const checkpoint = await openCheckpoint(options.model);
         const { maxPositionEmbeddings, padTokenId, vocabSize } = checkpoint.config;
@@ -75,6 +77,7 @@ Examples:
           timings.push({ tokens: length, seconds, best, tokensPerSecond: length / best });
         }
         model.dispose();
+        backend.dispose();
         const peakBytes = process.resourceUsage().maxRSS * 1024;
         progress.stop();
         process.stdout.write(

@@ -17,6 +17,7 @@ const subjects = {
   'engine-on-reference': () => engineSubject('engine-on-reference', 'float64', async () => createKernelsOnReference()),
   wasm: () => engineSubject('wasm', 'float32', () => createWasmKernels()),
   'wasm-baseline': () => engineSubject('wasm-baseline', 'float32', () => createWasmKernels({ build: 'baseline' })),
+  'wasm-threads': () => engineSubject('wasm-threads', 'float32', () => createWasmKernels({ threads: 2 })),
 };
 
 export function conformanceCommand(): Command {

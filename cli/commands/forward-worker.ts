@@ -4,6 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { LongformerError, ValueRangeError } from '../../contract/errors.ts';
+import type { Backend } from '../../contract/model.ts';
 import { type BatchInputs, forwardBatch, type TensorSink } from '../../runtime/batch.ts';
 import { openFileSource } from '../../runtime/checkpoint/byte-source-node.ts';
 import { openCheckpoint } from '../../runtime/checkpoint/open-node.ts';
@@ -43,8 +44,10 @@ async function forward(job: ForwardJob): Promise<void> {
   const inputs = await readInputs(job.inputs);
   const checkpoint = await openCheckpoint(job.model);
   let writer: SafetensorsWriter | undefined;
+  let backend: Backend | undefined;
   try {
-    const model = await (await createBackendNamed(job.backend)).loadLongformer(checkpoint, {
+    backend = await createBackendNamed(job.backend, { threads: job.threads });
+    const model = await backend.loadLongformer(checkpoint, {
       onProgress: done => post({ kind: 'progress', done, label: 'loading weights' }),
     });
     const sink: TensorSink = {
@@ -65,6 +68,7 @@ async function forward(job: ForwardJob): Promise<void> {
     await writer?.abort();
     throw error;
   } finally {
+    backend?.dispose();
     await checkpoint.close();
   }
 }

@@ -15,6 +15,7 @@ export interface ForwardJob {
   /** Where the outputs are written until they are complete. */
   readonly temporary: string;
   readonly backend: string;
+  readonly threads: number;
   readonly precision: 'float64' | 'float32';
   readonly want: 'head' | 'all';
 }
@@ -43,6 +44,7 @@ export function forwardCommand(): Command {
       'safetensors to write: last_hidden_state, logits, hidden_states.0, attentions.0, …',
     )
     .option('--backend <name>', backendNames.join(' or '), 'reference')
+    .option('--threads <count>', 'wasm only', Number, 1)
     .addOption(
       new Option('--precision <dtype>', 'of the written file').choices(['float64', 'float32']).default('float64'),
     )
@@ -68,8 +70,17 @@ Examples:
     .action(async (options: Omit<ForwardJob, 'temporary'> & { readonly json?: boolean }) => {
       const begin = performance.now();
       const progress = createProgress('the work');
-      const { model, inputs, outputs, backend, precision, want } = options;
-      const job: ForwardJob = { model, inputs, outputs, backend, precision, want, temporary: temporaryPath(outputs) };
+      const { model, inputs, outputs, backend, threads, precision, want } = options;
+      const job: ForwardJob = {
+        model,
+        inputs,
+        outputs,
+        backend,
+        threads,
+        precision,
+        want,
+        temporary: temporaryPath(outputs),
+      };
       await runInWorker(job, progress).finally(() => progress.stop());
       const seconds = (performance.now() - begin) / 1000;
       process.stdout.write(

@@ -7,6 +7,7 @@ import { loadWeights } from './weights.ts';
 export function createBackend(kernels: Kernels): Backend {
   return {
     name: kernels.name,
+    dispose: () => kernels.dispose(),
     async loadLongformer(checkpoint, options = {}) {
       return createLongformerModel(kernels, checkpoint.config, await loadWeights(kernels, checkpoint, options));
     },
