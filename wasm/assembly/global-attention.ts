@@ -358,13 +358,37 @@ function projectValue(to: usize, row: usize, head: i32): void {
   for (let panel = first >> 3; panel << 3 < end; panel++) {
     const weights = valueProjection + <usize>panel * panelBytes(hiddenSize);
     let weight = weights + 32;
+    // Four sums that do not wait for each other, over every fourth feature.
     let low = f32x4.splat(0);
     let high = f32x4.splat(0);
-    for (let at = row; at !== last; at += 4, weight += 32) {
+    let low1 = low;
+    let high1 = low;
+    let low2 = low;
+    let high2 = low;
+    let low3 = low;
+    let high3 = low;
+    let at = row;
+    for (; at + 16 <= last; at += 16, weight += 128) {
+      let x = v128.load32_splat(at);
+      low = madd(x, v128.load(weight), low);
+      high = madd(x, v128.load(weight, 16), high);
+      x = v128.load32_splat(at, 4);
+      low1 = madd(x, v128.load(weight, 32), low1);
+      high1 = madd(x, v128.load(weight, 48), high1);
+      x = v128.load32_splat(at, 8);
+      low2 = madd(x, v128.load(weight, 64), low2);
+      high2 = madd(x, v128.load(weight, 80), high2);
+      x = v128.load32_splat(at, 12);
+      low3 = madd(x, v128.load(weight, 96), low3);
+      high3 = madd(x, v128.load(weight, 112), high3);
+    }
+    for (; at !== last; at += 4, weight += 32) {
       const x = v128.load32_splat(at);
       low = madd(x, v128.load(weight), low);
       high = madd(x, v128.load(weight, 16), high);
     }
+    low = f32x4.add(f32x4.add(low, low1), f32x4.add(low2, low3));
+    high = f32x4.add(f32x4.add(high, high1), f32x4.add(high2, high3));
     v128.store(projected, f32x4.add(low, v128.load(weights)));
     v128.store(projected, f32x4.add(high, v128.load(weights, 16)), 16);
     for (let lane = 0; lane < 8; lane++) {
