@@ -4,7 +4,25 @@ import { defineConfig } from 'vitest/config';
 /** The kernels and the oracle in Chromium. CHROMIUM names the browser; CI installs it and must have it. */
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
+/** What a page needs before it may share memory between threads. */
+const isolation = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+};
+
 export default defineConfig({
+  server: { headers: isolation },
+  plugins: [
+    {
+      name: 'cross-origin-isolation',
+      configureServer(server) {
+        server.middlewares.use((_, response, next) => {
+          for (const [name, value] of Object.entries(isolation)) response.setHeader(name, value);
+          next();
+        });
+      },
+    },
+  ],
   test: {
     include: ['wasm/{attention,dense-kernels}.test.ts', 'conformance/browser.test.ts'],
     testTimeout: 120_000,

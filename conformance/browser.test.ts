@@ -25,6 +25,7 @@ const subjects: readonly Subject[] = [
   engineSubject('engine-on-reference', 'float64', async () => createKernelsOnReference()),
   engineSubject('wasm', 'float32', () => createWasmKernels({ build: 'relaxed' })),
   engineSubject('wasm-baseline', 'float32', () => createWasmKernels({ build: 'baseline' })),
+  engineSubject('wasm-threads', 'float32', () => createWasmKernels({ threads: 2 })),
 ];
 
 describe.each(subjects)('$name', subject => {
