@@ -12,17 +12,6 @@ const isolation = {
 
 export default defineConfig({
   server: { headers: isolation },
-  plugins: [
-    {
-      name: 'cross-origin-isolation',
-      configureServer(server) {
-        server.middlewares.use((_, response, next) => {
-          for (const [name, value] of Object.entries(isolation)) response.setHeader(name, value);
-          next();
-        });
-      },
-    },
-  ],
   test: {
     include: ['wasm/{attention,dense-kernels}.test.ts', 'conformance/browser.test.ts'],
     testTimeout: 120_000,
