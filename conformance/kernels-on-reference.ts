@@ -154,6 +154,31 @@ export function createKernelsOnReference(): Kernels & { readonly liveHandles: ()
       const q = reference.sliceRows(tensorOf(query), firstSlot, roles.globalIndices.length);
       writeProbabilities(target, reference.globalAttention(q, key, key, roles, heads, causal).probs);
     },
+    fullAttention(out, query, key, value, sequence, pattern) {
+      const target = output(out, query, key, value);
+      const { heads, groups, keyCount, groupDocuments, causal } = pattern;
+      const positions = query.rows / groups;
+      const sources = sequence && documentsOf(use<Sequence>(sequence).roles);
+      for (let group = 0; group < groups; group++) {
+        const own = (count: number): number[] =>
+          Array.from({ length: count }, (_, position) => position * groups + group);
+        const document = sources?.[use<Indices>(groupDocuments!).rows[group]!];
+        const keyRows = document
+          ? Array.from({ length: document.length }, (_, t) => document.start + t)
+          : own(keyCount);
+        const [q, k, v] = [
+          reference.gatherRows(tensorOf(query), own(positions)),
+          reference.gatherRows(tensorOf(key), keyRows),
+          reference.gatherRows(tensorOf(value), keyRows),
+        ];
+        const sees = (i: number, j: number): boolean =>
+          (!causal || j <= keyRows.length - positions + i) && document?.roles.attentionMask[j] !== 0;
+        const { attended } = reference.denseAttention(q, k, v, heads, sees);
+        for (const [position, row] of own(positions).entries()) {
+          writeRows(target, reference.sliceRows(attended, position, 1), row);
+        }
+      }
+    },
     gatherRows(out, input, indices) {
       const target = output(out, input);
       writeRows(target, reference.gatherRows(tensorOf(input), use<Indices>(indices).rows), 0);

@@ -71,6 +71,23 @@ export interface BandPattern {
   readonly causal: boolean;
 }
 
+/**
+ * Ordinary attention of a decoder. `groups` independent hypotheses (beams) share one call.
+ *
+ * Rows are time-major: row = position * groups + group. So a decoding step writes neighbouring rows of the key cache, and
+ * reordering beams is one `gatherRows`.
+ */
+export interface FullPattern {
+  readonly heads: number;
+  readonly groups: number;
+  /** Own cache: positions that may be read; later rows are ignored. Cross-attention: not looked at. */
+  readonly keyCount: number;
+  /** (groups) Cross-attention: the packed source document each group reads; row = position. Null: own cache. */
+  readonly groupDocuments: DeviceIndices | null;
+  /** True: the i-th of n query positions sees key positions up to keyCount - n + i. */
+  readonly causal: boolean;
+}
+
 export interface LinearOptions {
   readonly activation?: Activation;
   /** Defaults: all rows of `input`, written from row 0 of `out`. */
@@ -169,6 +186,19 @@ export interface Kernels {
     heads: number,
     causal: boolean,
     document: number,
+  ): void;
+
+  /**
+   * query, out: (n * groups, C). Own cache (`sequence` null): key, value time-major, (at least keyCount * groups, C).
+   * Cross-attention: key, value (T, C) of the packed documents of `sequence`, whose padding is not seen. A query that sees no key gets 0.
+   */
+  fullAttention(
+    out: DeviceRows,
+    query: DeviceRows,
+    key: DeviceRows,
+    value: DeviceRows,
+    sequence: DeviceSequence | null,
+    pattern: FullPattern,
   ): void;
 
   /** out[i] = input[indices[i]]. */

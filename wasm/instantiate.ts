@@ -108,6 +108,23 @@ export interface KernelExports {
     part: number,
     parts: number,
   ): void;
+  fullAttention(
+    out: number,
+    query: number,
+    key: number,
+    value: number,
+    hiddenSize: number,
+    headDim: number,
+    head: number,
+    groups: number,
+    group: number,
+    queryCount: number,
+    keyCount: number,
+    causal: number,
+    groupDocuments: number,
+    documents: number,
+    roles: number,
+  ): void;
   gatherRows(out: number, input: number, indices: number, count: number, features: number): void;
   exponentials(at: number, count: number): void;
   activations(at: number, count: number, activation: number): void;

@@ -12,7 +12,10 @@ type Job = (exports: KernelExports, values: Int32Array, floats: Float32Array, ch
 /** Dilations of the heads stand behind this many other arguments. */
 export const firstDilation = 20;
 
-const jobs: Record<'linear' | 'addLayerNorm' | 'localAttention' | 'localProbabilities' | 'globalAttention', Job> = {
+const jobs: Record<
+  'linear' | 'addLayerNorm' | 'localAttention' | 'localProbabilities' | 'globalAttention' | 'fullAttention',
+  Job
+> = {
   /** rows per chunk, columns per chunk (a multiple of 8), chunks in a row; then as exported. */
   linear(exports, values, _floats, chunk) {
     const [chunkRows, chunkColumns, across] = values as unknown as [number, number, number];
@@ -128,6 +131,29 @@ const jobs: Record<'linear' | 'addLayerNorm' | 'localAttention' | 'localProbabil
       globalStarts,
       chunk % parts,
       parts,
+    );
+  },
+
+  /** heads; then as exported, without head and group. A chunk is a head of a group. */
+  fullAttention(exports, values, _floats, chunk) {
+    const [heads, out, query, key, value, hiddenSize, headDim, groups] = slice<8>(values, 0);
+    const [queryCount, keyCount, causal, groupDocuments, documents, roles] = slice<6>(values, 8);
+    exports.fullAttention(
+      out,
+      query,
+      key,
+      value,
+      hiddenSize,
+      headDim,
+      chunk % heads,
+      groups,
+      Math.floor(chunk / heads),
+      queryCount,
+      keyCount,
+      causal,
+      groupDocuments,
+      documents,
+      roles,
     );
   },
 };

@@ -8,6 +8,7 @@ import type {
   DeviceNorm,
   DeviceRows,
   DeviceSequence,
+  FullPattern,
   Kernels,
   LinearOptions,
   SequenceRoles,
@@ -83,6 +84,9 @@ class Sequence extends Handle {
     return this.globalRowsAddress + 4 * this.globalCount;
   }
 }
+
+/** Scores that fit into the region of packed rows of both builds: MC * PACKED of assembly/layout.ts. */
+const mostKeys = 5 * 32 * 768;
 
 /** A window wider than this sees everything; it keeps window arithmetic inside 32 bits. */
 const widestWindow = 2 ** 29;
@@ -347,6 +351,33 @@ export class WasmKernels implements Kernels {
         ...[known.address, document, known.globalRowsAddress, known.globalStartsAddress],
       ],
       this.#team.threads,
+    );
+  }
+
+  fullAttention(
+    out: DeviceRows,
+    query: DeviceRows,
+    key: DeviceRows,
+    value: DeviceRows,
+    sequence: DeviceSequence | null,
+    pattern: FullPattern,
+  ): void {
+    const { heads, groups, keyCount, groupDocuments, causal } = pattern;
+    const from = this.#use(query, Rows);
+    const known = sequence && this.#use(sequence, Sequence);
+    const documents = groupDocuments && this.#use(groupDocuments, Indices);
+    const longest = known ? known.length : keyCount;
+    // The scores of one query lie in a region of fixed size; a decoder's positions are far fewer.
+    if (longest > mostKeys) throw new TypeError(`wasm: ${longest} keys, at most ${mostKeys}`);
+    this.#team.run(
+      'fullAttention',
+      [
+        ...[heads, this.#use(out, Rows).address, from.address],
+        ...[this.#use(key, Rows).address, this.#use(value, Rows).address, from.features, from.features / heads, groups],
+        ...[from.rows / groups, keyCount, Number(causal), documents ? documents.address : 0],
+        ...[known ? known.address : 0, known ? known.rolesAddress : 0],
+      ],
+      groups * heads,
     );
   }
 

@@ -18,7 +18,7 @@ function clear(row: usize, from: i32, to: i32): void {
 
 /** The larger of `largest` and columns from..to, lane by lane; multiples of 8. */
 @inline
-function largestOf(row: usize, from: i32, to: i32, largest: v128): v128 {
+export function largestOf(row: usize, from: i32, to: i32, largest: v128): v128 {
   let even = largest;
   let odd = largest;
   for (let at = row + ((<usize>from) << 2), end = row + ((<usize>to) << 2); at < end; at += 32) {
@@ -30,7 +30,7 @@ function largestOf(row: usize, from: i32, to: i32, largest: v128): v128 {
 
 /** Columns from..to become e^(score - largest); returns their sums lane by lane; multiples of 8. */
 @inline
-function exponentiate(row: usize, from: i32, to: i32, largest: v128): v128 {
+export function exponentiate(row: usize, from: i32, to: i32, largest: v128): v128 {
   const k = constants;
   let even = f32x4.splat(0);
   let odd = f32x4.splat(0);

@@ -1,0 +1,126 @@
+/** Attention of a decoder on every kind of kernels, against the definition: its own cache step by step, and packed sources. */
+import { describe, expect, it } from 'vitest';
+import type { DeviceRows, Kernels } from '../contract/kernels.ts';
+import type { Tensor64 } from '../contract/tensor.ts';
+import { gatherRows } from '../reference/1-operations.ts';
+import { denseAttention } from '../reference/3-dense-attention.ts';
+import { randomTensor, seededRandom } from '../reference/random.ts';
+import { createWasmKernels } from '../wasm/index.ts';
+import { createKernelsOnReference } from './kernels-on-reference.ts';
+
+const kinds: [string, number, () => Promise<Kernels>][] = [
+  ['reference functions', 1e-13, async () => createKernelsOnReference()],
+  ['wasm', 2e-6, () => createWasmKernels({ build: 'relaxed' })],
+  ['wasm-baseline', 2e-6, () => createWasmKernels({ build: 'baseline' })],
+  ['wasm-threads', 2e-6, () => createWasmKernels({ threads: 2 })],
+];
+
+/** heads, features of a head (odd ones too), groups. */
+const shapes = [
+  [1, 4, 1],
+  [2, 5, 3],
+  [3, 16, 4],
+  [2, 131, 2],
+] as const;
+
+/** Values that float32 holds exactly. */
+const exact = (tensor: Tensor64): Tensor64 => ({ ...tensor, data: tensor.data.map(Math.fround) });
+
+describe.each(kinds)('fullAttention of %s', (_, tolerance, createKernels) => {
+  const put = (kernels: Kernels, { shape, data }: Tensor64): DeviceRows => {
+    const rows = kernels.allocate(shape[0]!, shape[1]!);
+    kernels.write(rows, data);
+    return rows;
+  };
+
+  async function expectRows(
+    kernels: Kernels,
+    out: DeviceRows,
+    expected: readonly (readonly [number, Float64Array])[],
+  ): Promise<void> {
+    const actual = await kernels.read(out, 0, out.rows);
+    for (const [row, values] of expected) {
+      for (const [f, value] of values.entries()) {
+        expect(Math.abs(actual[row * out.features + f]! - value), `row ${row}, feature ${f}`).toBeLessThanOrEqual(
+          tolerance,
+        );
+      }
+    }
+  }
+
+  it.each(shapes)(
+    'own cache: %d heads of %d, %d groups; a prompt at once, then step by step',
+    async (heads, headDim, groups) => {
+      const kernels = await createKernels();
+      const random = seededRandom(heads * headDim);
+      const features = heads * headDim;
+      const cache = 19; // positions there is room for; the last ones are never written
+      const [key, value] = [1, 2].map(() => exact(randomTensor(random, [cache * groups, features], 2))) as [
+        Tensor64,
+        Tensor64,
+      ];
+      for (const row of [17, 18]) {
+        for (const tensor of [key, value])
+          tensor.data.fill(Number.NaN, row * groups * features, (row + 1) * groups * features);
+      }
+      const [deviceKey, deviceValue] = [put(kernels, key), put(kernels, value)];
+      for (const [positions, keyCount] of [
+        [5, 5],
+        [1, 6],
+        [1, 17],
+        [3, 17],
+      ] as const) {
+        const query = exact(randomTensor(random, [positions * groups, features], 2));
+        const out = kernels.allocate(positions * groups, features);
+        const pattern = { heads, groups, keyCount, groupDocuments: null, causal: true };
+        kernels.fullAttention(out, put(kernels, query), deviceKey, deviceValue, null, pattern);
+        for (let group = 0; group < groups; group++) {
+          const rows = (count: number): number[] =>
+            Array.from({ length: count }, (_, position) => position * groups + group);
+          const [q, k, v] = [
+            gatherRows(query, rows(positions)),
+            gatherRows(key, rows(keyCount)),
+            gatherRows(value, rows(keyCount)),
+          ];
+          const { attended } = denseAttention(q, k, v, heads, (i, j) => j <= keyCount - positions + i);
+          const expected = rows(positions).map(
+            (row, i) => [row, attended.data.slice(i * features, (i + 1) * features)] as const,
+          );
+          await expectRows(kernels, out, expected);
+        }
+      }
+      kernels.dispose();
+    },
+  );
+
+  it.each(shapes)('packed sources: %d heads of %d, %d groups; padding is not seen', async (heads, headDim, groups) => {
+    const kernels = await createKernels();
+    const random = seededRandom(100 + heads * headDim);
+    const features = heads * headDim;
+    const documentStarts = Int32Array.of(0, 7, 8); // 7, 1 and 13 rows; the second is nothing but padding
+    const attentionMask = Uint8Array.from({ length: 21 }, (_, t) => Number(t !== 3 && t !== 7 && t < 19));
+    const sequence = kernels.loadSequence({ documentStarts, attentionMask, globalIndices: Int32Array.of(0, 9) });
+    const groupDocuments = Int32Array.from({ length: groups }, (_, group) => (group + 2) % 3);
+    const positions = 2;
+    const [key, value] = [1, 2].map(() => exact(randomTensor(random, [21, features], 2))) as [Tensor64, Tensor64];
+    const query = exact(randomTensor(random, [positions * groups, features], 2));
+    const out = kernels.allocate(positions * groups, features);
+    kernels.fullAttention(out, put(kernels, query), put(kernels, key), put(kernels, value), sequence, {
+      heads,
+      groups,
+      keyCount: 0,
+      groupDocuments: kernels.loadIndices(groupDocuments),
+      causal: false,
+    });
+    const { attended } = denseAttention(query, key, value, heads, (row, j) => {
+      const document = groupDocuments[row % groups]!;
+      return attentionMask[j] === 1 && j >= documentStarts[document]! && j < (documentStarts[document + 1] ?? 21);
+    });
+    const expected = Array.from(
+      { length: positions * groups },
+      (_, row) => [row, attended.data.slice(row * features, (row + 1) * features)] as const,
+    );
+    await expectRows(kernels, out, expected);
+    kernels.dispose();
+  });
+});
