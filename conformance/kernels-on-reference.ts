@@ -76,7 +76,12 @@ export function createKernelsOnReference(): Kernels & { readonly liveHandles: ()
     },
     loadNorm: (gamma, beta) => born({ gamma, beta, features: gamma.shape[0]! }),
     loadSequence: roles => born({ roles, length: roles.attentionMask.length, globalCount: roles.globalIndices.length }),
-    loadIndices: rows => born({ rows, length: rows.length }),
+    loadIndices: rows => born({ rows: rows.slice(), length: rows.length }),
+    writeIndices: (target, rows) => {
+      const { rows: held } = use<Indices>(target);
+      if (rows.length !== held.length) throw new RangeError(`${rows.length} rows for ${held.length} places`);
+      held.set(rows);
+    },
     allocate(rows, features) {
       const data = new Float64Array(rows * features).fill(Number.NaN);
       return born({ rows, features, tensor: { shape: [rows, features], data } });

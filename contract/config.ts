@@ -70,3 +70,57 @@ export interface LongformerConfig {
   /** HF `tie_word_embeddings`: the masked-LM decoder is the word embedding table. */
   readonly tieWordEmbeddings: boolean;
 }
+
+/** HF: LEDForConditionalGeneration, LEDForQuestionAnswering, LEDForSequenceClassification (older checkpoints), LEDModel. */
+export type LedHead = 'none' | 'conditionalGeneration' | 'questionAnswering' | 'sequenceClassification';
+
+/** Encoder: a Longformer without token types and with positions from 0. Decoder: BART's. */
+export interface LedConfig {
+  readonly modelType: 'led';
+  readonly head: LedHead;
+  /** V. HF `vocab_size`. */
+  readonly vocabSize: number;
+  /** C. HF `d_model`. */
+  readonly hiddenSize: number;
+  /** HF `encoder_layers`. */
+  readonly encoderLayers: number;
+  /** HF `decoder_layers`. */
+  readonly decoderLayers: number;
+  /** HF `encoder_attention_heads`. */
+  readonly encoderHeads: number;
+  /** HF `decoder_attention_heads`. */
+  readonly decoderHeads: number;
+  /** HF `encoder_ffn_dim`. */
+  readonly encoderIntermediateSize: number;
+  /** HF `decoder_ffn_dim`. */
+  readonly decoderIntermediateSize: number;
+  /** HF `activation_function`. */
+  readonly hiddenActivation: Activation;
+  /** Rows of the encoder's position table = longest source. HF `max_encoder_position_embeddings`. */
+  readonly maxEncoderPositionEmbeddings: number;
+  /** Rows of the decoder's position table = longest target. HF `max_decoder_position_embeddings`. */
+  readonly maxDecoderPositionEmbeddings: number;
+  /** Always 1e-5: LED has no field for it. */
+  readonly layerNormEps: number;
+  /** HF `pad_token_id`. */
+  readonly padTokenId: number;
+  /** HF `bos_token_id`. */
+  readonly bosTokenId: number;
+  /** HF `eos_token_id`. */
+  readonly eosTokenId: number;
+  /** HF `decoder_start_token_id`; null when config.json has null. */
+  readonly decoderStartTokenId: number | null;
+  /** (encoderLayers) Keys on each side: HF `attention_window[l] / 2`. */
+  readonly oneSidedWindow: readonly number[];
+  /** (encoderLayers)(encoderHeads). `attention_dilation`, honoured by us, ignored by HF. */
+  readonly dilation: readonly (readonly number[])[];
+  /** HF `num_labels`, or the number of entries of `id2label`. */
+  readonly labels: number;
+  /** HF `id2label`. */
+  readonly labelNames: readonly string[];
+  /** HF `tie_word_embeddings`: lm_head is the shared table. */
+  readonly tieWordEmbeddings: boolean;
+}
+
+/** Any model of this package. */
+export type ModelConfig = LongformerConfig | LedConfig;

@@ -108,6 +108,8 @@ export interface Kernels {
   loadNorm(gamma: Tensor, beta: Tensor): DeviceNorm;
   loadSequence(roles: SequenceRoles): DeviceSequence;
   loadIndices(rows: Int32Array): DeviceIndices;
+  /** Overwrites as many row numbers as the handle has: the parents of beams change with every step, and nothing is allocated in one. */
+  writeIndices(target: DeviceIndices, rows: Int32Array): void;
   /** @throws MemoryError when the backend cannot hold them. */
   allocate(rows: number, features: number): DeviceRows;
   /** Values are rounded to what the backend stores. */

@@ -1,8 +1,8 @@
 /**
  * The outer seam: load a checkpoint, run a model, wait for an answer. Every backend offers it.
  */
-import type { Checkpoint } from './checkpoint.ts';
-import type { LongformerConfig } from './config.ts';
+import type { Checkpoint, LedCheckpoint } from './checkpoint.ts';
+import type { LedConfig, LongformerConfig } from './config.ts';
 import type { Tensor } from './tensor.ts';
 
 /** One document. T = its length, padding included if the caller has any. */
@@ -83,6 +83,111 @@ export interface LongformerModel {
   dispose(): void;
 }
 
+/** One target beside its source document. U = target length. */
+export interface LedInputs extends EncoderInputs {
+  /** (U) Exactly one of this and `decoderInputsEmbeds`; both absent: the source ids shifted right. HF `decoder_input_ids`. */
+  readonly decoderInputIds?: Int32Array;
+  /** (U, C). HF `decoder_inputs_embeds`. */
+  readonly decoderInputsEmbeds?: Tensor;
+  /** (U) 1 = token, 0 = padding; all 1 when absent. HF `decoder_attention_mask`. */
+  readonly decoderAttentionMask?: Int32Array;
+}
+
+/** Attention probabilities of one decoder layer and one document, (decoderHeads, U, keys). */
+export interface DecoderLayerAttentions {
+  /** (H, U, U). HF `decoder_attentions`. */
+  readonly self: Tensor;
+  /** (H, U, T). HF `cross_attentions`. */
+  readonly cross: Tensor;
+}
+
+/** What is handed out besides the head's outputs; streamed like `Want`. */
+export interface LedWant {
+  /** HF `encoder_hidden_states`: layer 0 is the embedding output. (T, C). */
+  readonly encoderHiddenStates?: (document: number, layer: number, values: Tensor) => void | Promise<void>;
+  /** HF `encoder_attentions`. */
+  readonly encoderAttentions?: (
+    document: number,
+    layer: number,
+    probabilities: LayerAttentions,
+  ) => void | Promise<void>;
+  /** HF `decoder_hidden_states`: layer 0 is the embedding output. (U, C). */
+  readonly decoderHiddenStates?: (document: number, layer: number, values: Tensor) => void | Promise<void>;
+  /** HF `decoder_attentions` and `cross_attentions`. */
+  readonly decoderAttentions?: (
+    document: number,
+    layer: number,
+    probabilities: DecoderLayerAttentions,
+  ) => void | Promise<void>;
+}
+
+export interface LedForwardOptions {
+  readonly want?: LedWant;
+  readonly signal?: AbortSignal;
+  /** Called with the share of the whole call that is done, 0..1. */
+  readonly onProgress?: (done: number) => void;
+}
+
+/** Outputs of one document; the head of the checkpoint decides which of the optional ones are there. */
+export interface LedOutputs {
+  /** (T, C). HF `encoder_last_hidden_state`. */
+  readonly encoderLastHiddenState: Tensor;
+  /** (U, C). HF `last_hidden_state` of LEDModel; under every head here. */
+  readonly decoderLastHiddenState: Tensor;
+  /** Conditional generation (U, V); sequence classification (labels). */
+  readonly logits?: Tensor;
+  /** (U). Question answering. */
+  readonly startLogits?: Tensor;
+  /** (U). Question answering. */
+  readonly endLogits?: Tensor;
+}
+
+/** Sources that have been read once; decoders attend to them until it is disposed. */
+export interface EncodedSource {
+  /** (documents) T of each document. */
+  readonly lengths: readonly number[];
+  dispose(): void;
+}
+
+/**
+ * Decoding of `groups` hypotheses side by side. A group is one hypothesis (a beam, a sample, a greedy row); each reads one document.
+ * A step costs one wait.
+ */
+export interface Decoding {
+  readonly groups: number;
+  /** Tokens of each group that have been fed so far. */
+  readonly length: number;
+  /**
+   * Feeds n tokens to each group: tokenIds (groups, n), row by row. Only as the first call. Returns logits (groups, V) of the last position.
+   */
+  prefill(tokenIds: Int32Array): Promise<Float32Array | Float64Array>;
+  /**
+   * Feeds one token to each group: tokenIds (groups). parents: (groups) group g continues the past of group parents[g] (of the
+   * same document); null = its own. Returns logits (groups, V), valid until the next call.
+   */
+  step(tokenIds: Int32Array, parents: Int32Array | null): Promise<Float32Array | Float64Array>;
+  dispose(): void;
+}
+
+export interface LedModel {
+  readonly config: LedConfig;
+  /** All checks of `forward`, without computing anything. @throws ShapeError, ValueRangeError */
+  expectInputs(documents: readonly LedInputs[]): void;
+  /** Encoder, decoder and head, without a cache: one output per document, in order. HF LEDModel.forward and the classes above it. */
+  forward(documents: readonly LedInputs[], options?: LedForwardOptions): Promise<LedOutputs[]>;
+  /** Reads the sources, packed. Cross-attention keys and values are made here, once. @throws ShapeError, ValueRangeError, AbortedError */
+  encode(
+    documents: readonly EncoderInputs[],
+    options?: Pick<LedForwardOptions, 'signal' | 'onProgress'>,
+  ): Promise<EncodedSource>;
+  /**
+   * groupDocuments: (groups) the document each group reads. All memory for maxTargetLength tokens is taken here.
+   * Only for a head of conditional generation. @throws ValueRangeError, MemoryError, UnsupportedError
+   */
+  startDecoding(source: EncodedSource, groupDocuments: Int32Array, maxTargetLength: number): Decoding;
+  dispose(): void;
+}
+
 export interface LoadOptions {
   readonly signal?: AbortSignal;
   /** Called with the share of the tensors that are loaded, 0..1. */
@@ -93,6 +198,8 @@ export interface Backend {
   readonly name: string;
   /** @throws CheckpointError naming every missing or misshapen tensor. */
   loadLongformer(checkpoint: Checkpoint, options?: LoadOptions): Promise<LongformerModel>;
+  /** @throws CheckpointError naming every missing or misshapen tensor. */
+  loadLed(checkpoint: LedCheckpoint, options?: LoadOptions): Promise<LedModel>;
   /** Gives back what the backend itself holds (memory, threads); its models are gone then. */
   dispose(): void;
 }

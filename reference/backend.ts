@@ -4,12 +4,13 @@
 import type { Checkpoint } from '../contract/checkpoint.ts';
 import type { LongformerConfig } from '../contract/config.ts';
 import { expectEncoderInputs, expectLogitRows } from '../contract/encoder-inputs.ts';
-import { AbortedError, CheckpointError } from '../contract/errors.ts';
+import { AbortedError, CheckpointError, UnsupportedError } from '../contract/errors.ts';
 import type {
   Backend,
   EncoderInputs,
   EncoderOutputs,
   ForwardOptions,
+  LedModel,
   LoadOptions,
   LongformerModel,
   Want,
@@ -36,7 +37,11 @@ import {
 
 /** The float64 reference. Slow on purpose: about 10⁹ multiply-adds a second. */
 export function createReferenceBackend(): Backend {
-  return { name: 'reference', loadLongformer, dispose: () => {} };
+  return { name: 'reference', loadLongformer, loadLed, dispose: () => {} };
+}
+
+async function loadLed(): Promise<LedModel> {
+  throw new UnsupportedError({ where: 'reference', name: 'model', expected: 'a Longformer', got: 'led' });
 }
 
 async function loadLongformer(checkpoint: Checkpoint, options: LoadOptions = {}): Promise<LongformerModel> {

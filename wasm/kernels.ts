@@ -169,6 +169,14 @@ export class WasmKernels implements Kernels {
     return handle as unknown as DeviceIndices;
   }
 
+  writeIndices(target: DeviceIndices, rows: Int32Array): void {
+    const handle = this.#use(target, Indices);
+    if (rows.length !== handle.length) {
+      throw new TypeError(`wasm: ${rows.length} row numbers for a handle with ${handle.length}`);
+    }
+    this.#arena.integers.set(rows, handle.address / 4);
+  }
+
   allocate(rows: number, features: number): DeviceRows {
     const handle = this.#make(Rows, 4 * rows * features, 'allocate');
     Object.assign(handle, { rows, features });
