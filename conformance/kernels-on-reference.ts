@@ -72,9 +72,9 @@ export function createKernelsOnReference(): Kernels & { readonly liveHandles: ()
 
     loadLinear(weight, bias) {
       const [outFeatures, inFeatures] = weight.shape as [number, number];
-      return born({ weight, bias, inFeatures, outFeatures });
+      return born({ weight: copy(weight), bias: bias && copy(bias), inFeatures, outFeatures });
     },
-    loadNorm: (gamma, beta) => born({ gamma, beta, features: gamma.shape[0]! }),
+    loadNorm: (gamma, beta) => born({ gamma: copy(gamma), beta: copy(beta), features: gamma.shape[0]! }),
     loadSequence: roles => born({ roles, length: roles.attentionMask.length, globalCount: roles.globalIndices.length }),
     loadIndices: rows => born({ rows: rows.slice(), length: rows.length }),
     writeIndices: (target, rows) => {
@@ -190,6 +190,9 @@ export function createKernelsOnReference(): Kernels & { readonly liveHandles: ()
     },
   };
 }
+
+/** Weights belong to whoever loads them, and may change after the call. */
+const copy = ({ shape, data }: Tensor): Tensor => ({ shape, data: data.slice() });
 
 function documentsOf(roles: SequenceRoles): Document[] {
   const { documentStarts, attentionMask, globalIndices } = roles;

@@ -103,7 +103,7 @@ export interface Kernels {
   readonly name: string;
 
   // ---- memory ----
-  /** weight: (outFeatures, inFeatures); bias: (outFeatures) or null. */
+  /** weight: (outFeatures, inFeatures); bias: (outFeatures) or null. Like everything given to `load…`, they may change after the call. */
   loadLinear(weight: Tensor, bias: Tensor | null): DeviceLinear;
   loadNorm(gamma: Tensor, beta: Tensor): DeviceNorm;
   loadSequence(roles: SequenceRoles): DeviceSequence;

@@ -30,6 +30,9 @@ function requireEngine(): Engine {
 export interface KernelExports {
   scratchBytes(tokens: number, globals: number, features: number): number;
   setScratch(base: number, tokens: number, globals: number, features: number): void;
+  /** Address of the packed rows in the scratch. */
+  readonly packedRows: { readonly value: number };
+  packPanel(to: number, from: number, count: number): void;
   linear(
     out: number,
     outStride: number,

@@ -17,7 +17,7 @@ import type { Tensor } from '../contract/tensor.ts';
 import { Arena, type LinearMemory } from './arena.ts';
 import type { KernelExports } from './instantiate.ts';
 import { firstDilation } from './jobs.ts';
-import { packedLinearBytes, packLinear } from './pack.ts';
+import { mostPacked, packedLinearBytes, packLinear } from './pack.ts';
 import { Alone, type Team } from './team.ts';
 
 /** The numbers `activate` in assembly/math.ts knows. */
@@ -85,9 +85,6 @@ class Sequence extends Handle {
   }
 }
 
-/** Scores that fit into the region of packed rows of both builds: MC * PACKED of assembly/layout.ts. */
-const mostKeys = 5 * 32 * 768;
-
 /** A window wider than this sees everything; it keeps window arithmetic inside 32 bits. */
 const widestWindow = 2 ** 29;
 
@@ -131,7 +128,9 @@ export class WasmKernels implements Kernels {
     const bytes = packedLinearBytes(inFeatures, outFeatures);
     const handle = this.#make(Linear, bytes, 'loadLinear', 0, 0, inFeatures);
     Object.assign(handle, { inFeatures, outFeatures });
-    packLinear(this.#arena.floats, handle.address / 4, weight, bias);
+    const { packedRows, packPanel } = this.#exports;
+    const packing = { floats: this.#arena.floats, rows: packedRows.value / 4, packPanel };
+    packLinear(packing, handle.address / 4, weight, bias);
     return handle as unknown as DeviceLinear;
   }
 
@@ -376,7 +375,7 @@ export class WasmKernels implements Kernels {
     const documents = groupDocuments && this.#use(groupDocuments, Indices);
     const longest = known ? known.length : keyCount;
     // The scores of one query lie in a region of fixed size; a decoder's positions are far fewer.
-    if (longest > mostKeys) throw new TypeError(`wasm: ${longest} keys, at most ${mostKeys}`);
+    if (longest > mostPacked) throw new TypeError(`wasm: ${longest} keys, at most ${mostPacked}`);
     this.#team.run(
       'fullAttention',
       [

@@ -9,27 +9,47 @@ export function packedLinearBytes(inFeatures: number, outFeatures: number): numb
   return Math.ceil(outFeatures / panelColumns) * panelColumns * (inFeatures + 1) * 4;
 }
 
+/** What packing needs of the kernels. */
+export interface Packing {
+  /** The whole memory as floats. */
+  readonly floats: Float32Array;
+  /** Index of room for `mostPacked` floats. */
+  readonly rows: number;
+  /** to, from: addresses. 8 rows of `count` floats, one after another → (count, 8). */
+  packPanel(to: number, from: number, count: number): void;
+}
+
+/** Floats of the region of packed rows of both builds: MC * PACKED of assembly/layout.ts. */
+export const mostPacked = 5 * 32 * 768;
+
+/** Inner features of 8 rows that fit into it. */
+const mostFeatures = mostPacked / panelColumns;
+
 /**
  * weight (outFeatures, inFeatures) → panels of 8 output features: their 8 biases, then (inFeatures, 8). Features that are not there are 0.
  *
- * to: the whole memory as floats; the panels begin at index `at`. Reads the weights once and holds no copy of them.
+ * at: index of the first panel. Reads the weights once, 8 rows at a time, and holds no copy of them.
  */
-export function packLinear(to: Float32Array, at: number, weight: Tensor, bias: Tensor | null): void {
+export function packLinear(
+  { floats, rows, packPanel }: Packing,
+  at: number,
+  weight: Tensor,
+  bias: Tensor | null,
+): void {
   const [outFeatures, inFeatures] = weight.shape as [number, number];
-  const from = weight.data;
-  for (let first = 0; first < outFeatures; first += panelColumns) {
+  for (let first = 0; first < outFeatures; first += panelColumns, at += panelColumns * (inFeatures + 1)) {
     const columns = Math.min(panelColumns, outFeatures - first);
-    const end = at + panelColumns * (inFeatures + 1);
-    if (columns < panelColumns) to.fill(0, at, end);
-    for (let column = 0; column < columns; column++) {
-      let target = at + column;
-      to[target] = bias === null ? 0 : bias.data[first + column]!;
-      const row = (first + column) * inFeatures;
-      for (let k = row; k < row + inFeatures; k++) {
-        target += panelColumns;
-        to[target] = from[k]!;
-      }
+    for (let column = 0; column < panelColumns; column++) {
+      floats[at + column] = column < columns && bias !== null ? bias.data[first + column]! : 0;
     }
-    at = end;
+    for (let k = 0; k < inFeatures; k += mostFeatures) {
+      const count = Math.min(mostFeatures, inFeatures - k);
+      if (columns < panelColumns) floats.fill(0, rows, rows + panelColumns * count);
+      for (let column = 0; column < columns; column++) {
+        const from = (first + column) * inFeatures + k;
+        floats.set(weight.data.subarray(from, from + count), rows + column * count);
+      }
+      packPanel(4 * (at + panelColumns * (k + 1)), 4 * rows, count);
+    }
   }
 }

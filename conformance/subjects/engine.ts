@@ -5,7 +5,7 @@ import { createBackend } from '../../runtime/engine/backend.ts';
 import { attend, encoderLayer } from '../../runtime/engine/encoder-layer.ts';
 import { readAttentions } from '../../runtime/engine/longformer-model.ts';
 import { packDocuments } from '../../runtime/engine/pack.ts';
-import { loadLayer } from '../../runtime/engine/weights.ts';
+import { loadLayer, pairReader } from '../../runtime/engine/weights.ts';
 import { allocateWorkspace } from '../../runtime/engine/workspace.ts';
 import type { Precision } from '../budget.ts';
 import type { Case } from '../case.ts';
@@ -52,7 +52,7 @@ async function runLayer(kernels: Kernels, testCase: Case): Promise<ReadonlyMap<s
     globalAttentionMask: mask('global_attention_mask', row),
   }));
   const packed = packDocuments(documents);
-  const weights = await loadLayer(kernels, checkpoint, layer, handle => handle);
+  const weights = await loadLayer(kernels, pairReader(checkpoint), layer, handle => handle);
   const space = allocateWorkspace(kernels, config, packed, { lastRows: null, attentions: true, head: null });
   const { heads, causal } = config;
   const band = { heads, causal, oneSidedWindow: config.oneSidedWindow[layer]!, dilation: config.dilation[layer]! };

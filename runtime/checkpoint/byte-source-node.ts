@@ -24,9 +24,10 @@ export async function openFileSource(path: string): Promise<ByteSource> {
   }
   return {
     size: stats.size,
-    async read(begin, end) {
+    async read(begin, end, into) {
       expectRangeInside(path, begin, end, stats.size);
-      return readExactly(handle, path, begin, end);
+      const bytes = into?.subarray(0, end - begin) ?? new Uint8Array(end - begin);
+      return readExactly(handle, path, begin, end, bytes);
     },
     close: () => handle.close(),
   };
@@ -37,8 +38,8 @@ async function readExactly(
   path: string,
   begin: number,
   end: number,
+  bytes: Uint8Array<ArrayBuffer>,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(end - begin);
   let done = 0;
   while (done < bytes.length) {
     const wanted = Math.min(bytesPerRead, bytes.length - done);

@@ -10,9 +10,11 @@ export interface ByteSource {
   readonly size: number;
   /**
    * Exactly the bytes [begin, end), in memory of the caller's own: changing them changes nothing else.
+   *
+   * into: memory the source may put them in, at least as large; one that cannot takes memory of its own.
    * @throws IoError when they cannot be read in full.
    */
-  read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
+  read(begin: number, end: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
   close(): Promise<void>;
 }
 

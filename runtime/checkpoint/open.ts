@@ -166,7 +166,7 @@ export async function createCheckpoint(configAsWritten: LongformerConfig, file: 
     names: [...fileNames.keys()],
     has: name => fileNames.has(name),
     shape: name => file.info(fileNameOf(name)).shape,
-    tensor: async name => file.floats(fileNameOf(name)),
+    tensor: async (name, scratch) => file.floats(fileNameOf(name), scratch),
     close: () => file.close(),
   };
 }

@@ -6,6 +6,8 @@
  * Source: the README of safetensors and its crate (Metadata::validate), whose names the reasons have. Where the crate
  * is laxer than its README (equal names, array entries, extra fields) we refuse. Read before: scan-header.ts, dtypes.ts.
  */
+
+import type { TensorScratch } from '../../contract/checkpoint.ts';
 import { CheckpointError, type CheckpointReason, formatShape } from '../../contract/errors.ts';
 import type { Tensor } from '../../contract/tensor.ts';
 import type { ByteSource } from './byte-source.ts';
@@ -42,7 +44,7 @@ export interface TensorFile {
    * F64 stays double; F32, F16 and BF16 become float32 without loss.
    * @throws CheckpointError (TensorNotFound, WrongDtype, NotFinite), UnsupportedError, IoError
    */
-  floats(name: string): Promise<Tensor>;
+  floats(name: string, scratch?: TensorScratch): Promise<Tensor>;
   /**
    * Any integer or boolean dtype.
    * @throws CheckpointError (TensorNotFound, WrongDtype, IntegerOutOfRange), UnsupportedError, IoError
@@ -103,9 +105,10 @@ function createTensorFile(
     remarks: [],
     info,
     bytes,
-    async floats(name) {
-      const { dtype, shape } = info(name);
-      const data = decodeFloats(name, dtype, await bytes(name));
+    async floats(name, scratch) {
+      const { dtype, shape, byteOffset, byteLength } = info(name);
+      const into = scratch?.take(byteLength);
+      const data = decodeFloats(name, dtype, await source.read(byteOffset, byteOffset + byteLength, into));
       if (!allowNonFinite) expectFinite(name, data);
       return { shape, data };
     },

@@ -124,7 +124,7 @@ function joinShards(
     remarks: remarksOn(index, tensors),
     info: name => ownerOf(name).info(name),
     bytes: async (name, begin, end) => ownerOf(name).bytes(name, begin, end),
-    floats: async name => ownerOf(name).floats(name),
+    floats: async (name, scratch) => ownerOf(name).floats(name, scratch),
     integers: async name => ownerOf(name).integers(name),
   };
 }

@@ -1,9 +1,9 @@
 /**
- * Checkpoint → handles, role by role. One tensor at a time is alive on the host besides the three embedding tables.
+ * Checkpoint → handles, role by role. One weight at a time is alive on the host besides the three embedding tables.
  *
  * Read next: workspace.ts.
  */
-import type { Checkpoint } from '../../contract/checkpoint.ts';
+import { type Checkpoint, TensorScratch } from '../../contract/checkpoint.ts';
 import type { LongformerConfig } from '../../contract/config.ts';
 import { AbortedError, MemoryError } from '../../contract/errors.ts';
 import type { DeviceHandle, DeviceLinear, DeviceNorm, Kernels } from '../../contract/kernels.ts';
@@ -118,10 +118,9 @@ async function loadAll(
     handles.push(handle);
     return handle;
   };
-  const linear = async (name: string): Promise<DeviceLinear> =>
-    keep(kernels.loadLinear(...(await readPair(checkpoint, name))));
-  const norm = async (name: string): Promise<DeviceNorm> =>
-    keep(kernels.loadNorm(...(await readPair(checkpoint, name))));
+  const pair = pairReader(checkpoint);
+  const linear = async (name: string): Promise<DeviceLinear> => keep(kernels.loadLinear(...(await pair(name))));
+  const norm = async (name: string): Promise<DeviceNorm> => keep(kernels.loadNorm(...(await pair(name))));
 
   const tables: EmbeddingTables = {
     words: await checkpoint.tensor('embeddings.word_embeddings.weight'),
@@ -132,7 +131,7 @@ async function loadAll(
   report(1);
   const layers: LayerWeights[] = [];
   for (let layer = 0; layer < config.layers; layer++) {
-    layers.push(await loadLayer(kernels, checkpoint, layer, keep));
+    layers.push(await loadLayer(kernels, pair, layer, keep));
     report(2 + layer);
   }
   const headWeights = await loadHead(kernels, checkpoint, tables, { linear, norm, keep });
@@ -149,14 +148,14 @@ interface Loaders {
 /** The weights of one layer; `keep` sees every handle. */
 export async function loadLayer(
   kernels: Kernels,
-  checkpoint: Checkpoint,
+  pair: ReadPair,
   layer: number,
   keep: <Handle extends DeviceHandle>(handle: Handle) => Handle,
 ): Promise<LayerWeights> {
   const name = `encoder.layer.${layer}`;
-  const tensors = (part: string): Promise<[Tensor, Tensor]> => readPair(checkpoint, `${name}.${part}`);
-  const linear = async (part: string): Promise<DeviceLinear> => keep(kernels.loadLinear(...(await tensors(part))));
-  const norm = async (part: string): Promise<DeviceNorm> => keep(kernels.loadNorm(...(await tensors(part))));
+  const linear = async (part: string): Promise<DeviceLinear> =>
+    keep(kernels.loadLinear(...(await pair(`${name}.${part}`))));
+  const norm = async (part: string): Promise<DeviceNorm> => keep(kernels.loadNorm(...(await pair(`${name}.${part}`))));
   return {
     query: await linear('attention.self.query'),
     key: await linear('attention.self.key'),
@@ -172,10 +171,17 @@ export async function loadLayer(
   };
 }
 
-const readPair = async (checkpoint: Checkpoint, name: string): Promise<[Tensor, Tensor]> => [
-  await checkpoint.tensor(`${name}.weight`),
-  await checkpoint.tensor(`${name}.bias`),
-];
+/** Weight and bias of one role, good until the next pair is read. */
+export type ReadPair = (name: string) => Promise<[Tensor, Tensor]>;
+
+export function pairReader(checkpoint: Checkpoint): ReadPair {
+  const weight = new TensorScratch();
+  const bias = new TensorScratch();
+  return async name => [
+    await checkpoint.tensor(`${name}.weight`, weight),
+    await checkpoint.tensor(`${name}.bias`, bias),
+  ];
+}
 
 async function loadHead(
   kernels: Kernels,

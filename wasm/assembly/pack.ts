@@ -147,6 +147,14 @@ export function packColumns4(to: usize, r0: usize, r1: usize, r2: usize, r3: usi
   }
 }
 
+/** 8 rows of `count` floats, one after another, into (count, 8): a panel of weights without its biases. */
+export function packPanel(to: usize, from: usize, count: i32): void {
+  const stride = <usize>count << 2;
+  packColumns4(to, from, from + stride, from + 2 * stride, from + 3 * stride, count);
+  from += 4 * stride;
+  packColumns4(to + 16, from, from + stride, from + 2 * stride, from + 3 * stride, count);
+}
+
 /**
  * One row of values into its place in every panel of 8 features: to[p][at][0..8] = row[8 p ..], zeros behind the last feature.
  *
