@@ -67,7 +67,7 @@ async function forward(
   });
   try {
     const { hiddenStates } = space.all;
-    kernels.write(hiddenStates, embedDocuments(packed, weights.tables, config));
+    embedDocuments(packed, weights.tables, config, (values, firstRow) => kernels.write(hiddenStates, values, firstRow));
     kernels.addLayerNorm(hiddenStates, hiddenStates, null, weights.embeddingNorm, config.layerNormEps);
     await handOutHiddenStates(kernels, packed, space, want, 0);
     for (let layer = 0; layer < config.layers; layer++) {
@@ -127,12 +127,14 @@ function bandOfLayer({ heads, causal, oneSidedWindow, dilation }: LongformerConf
 /** The hidden states of all rows, cut into documents: (T', C) each. */
 async function readDocuments(kernels: Kernels, packed: Packed, space: Workspace): Promise<Tensor[]> {
   const { hiddenStates } = space.all;
-  const values = await kernels.read(hiddenStates, 0, packed.rows);
   const { features } = hiddenStates;
+  const values = await kernels.read(hiddenStates, 0, packed.rows);
   return packed.documents.map((_, document) => {
     const start = packed.starts[document]! * features;
     const length = packed.lengths[document]!;
-    return { shape: [length, features], data: values.slice(start, start + length * features) };
+    // One document is all of it; several get memory of their own, so that one can be dropped and another kept.
+    const data = length === packed.rows ? values : values.slice(start, start + length * features);
+    return { shape: [length, features], data };
   });
 }
 
