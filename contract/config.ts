@@ -118,7 +118,10 @@ export interface LedConfig {
   readonly labels: number;
   /** HF `id2label`. */
   readonly labelNames: readonly string[];
-  /** HF `tie_word_embeddings`: lm_head is the shared table. */
+  /**
+   * HF `tie_word_embeddings`: encoder, decoder and lm_head use `shared.weight`. False: `encoder.embed_tokens.weight`,
+   * `decoder.embed_tokens.weight` and `lm_head.weight`, each for itself.
+   */
   readonly tieWordEmbeddings: boolean;
 }
 

@@ -3,15 +3,27 @@
  */
 export { type BatchInputs, type BatchOptions, forwardBatch, memorySink, splitBatch, type TensorSink } from './batch.ts';
 export { type ByteSource, createMemorySource } from './checkpoint/byte-source.ts';
+export type { ExpectedTensor } from './checkpoint/expected-tensor.ts';
 export {
   type CheckpointFiles,
   createCheckpoint,
+  isLedCheckpoint,
   type OpenedCheckpoint,
+  type OpenLedOptions,
+  type OpenModelOptions,
   type OpenOptions,
   openCheckpointFiles,
   openCheckpointFrom,
+  openLedCheckpointFiles,
+  openModelCheckpointFiles,
 } from './checkpoint/open.ts';
 export { type ParseConfigOptions, parseConfig } from './checkpoint/parse-config.ts';
+export {
+  type ParseLedConfigOptions,
+  type ParseModelConfigOptions,
+  parseLedConfig,
+  parseModelConfig,
+} from './checkpoint/parse-led-config.ts';
 export {
   type IntegerTensor,
   openSafetensors,
@@ -27,6 +39,6 @@ export {
   writeSafetensors,
 } from './checkpoint/safetensors-writer.ts';
 export { openShards, parseShardIndex, type ShardIndex } from './checkpoint/shards.ts';
-export { canonicalName, type ExpectedTensor, expectedTensors } from './checkpoint/tensor-names.ts';
+export { canonicalName, expectedTensors } from './checkpoint/tensor-names.ts';
 export { createBackend } from './engine/backend.ts';
 export * from './tokenizer/index.ts';

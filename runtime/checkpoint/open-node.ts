@@ -3,10 +3,20 @@
  */
 import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
+import type { LedConfig } from '../../contract/config.ts';
 import { CheckpointError } from '../../contract/errors.ts';
 import type { ByteSource } from './byte-source.ts';
 import { ioError, openFileSource } from './byte-source-node.ts';
-import { type CheckpointFiles, type OpenedCheckpoint, type OpenOptions, openCheckpointFiles } from './open.ts';
+import {
+  type CheckpointFiles,
+  type OpenedCheckpoint,
+  type OpenLedOptions,
+  type OpenModelOptions,
+  type OpenOptions,
+  openCheckpointFiles,
+  openLedCheckpointFiles,
+  openModelCheckpointFiles,
+} from './open.ts';
 
 /**
  * Opens the checkpoint in a directory: config.json and model.safetensors, or its shards.
@@ -15,6 +25,22 @@ import { type CheckpointFiles, type OpenedCheckpoint, type OpenOptions, openChec
  */
 export async function openCheckpoint(directory: string, options: OpenOptions = {}): Promise<OpenedCheckpoint> {
   return openCheckpointFiles(await openDirectory(directory), options);
+}
+
+/** The same for an LED. @throws as openCheckpoint */
+export async function openLedCheckpoint(
+  directory: string,
+  options: OpenLedOptions = {},
+): Promise<OpenedCheckpoint<LedConfig>> {
+  return openLedCheckpointFiles(await openDirectory(directory), options);
+}
+
+/** The same for either family; `isLedCheckpoint` tells which it was. @throws as openCheckpoint */
+export async function openModelCheckpoint(
+  directory: string,
+  options: OpenModelOptions = {},
+): Promise<OpenedCheckpoint | OpenedCheckpoint<LedConfig>> {
+  return openModelCheckpointFiles(await openDirectory(directory), options);
 }
 
 /** @throws IoError unless it is a directory. */

@@ -4,7 +4,7 @@
  * It does not know what a directory is: open-node.ts does. Read before: parse-config.ts, safetensors.ts, tensor-names.ts.
  */
 import type { Checkpoint } from '../../contract/checkpoint.ts';
-import type { LongformerConfig } from '../../contract/config.ts';
+import type { LedConfig, LongformerConfig, ModelConfig } from '../../contract/config.ts';
 import {
   CheckpointError,
   type CheckpointReason,
@@ -13,7 +13,14 @@ import {
   UnsupportedError,
 } from '../../contract/errors.ts';
 import type { ByteSource } from './byte-source.ts';
+import { ledWordTables } from './led-tensor-names.ts';
 import { maxConfigBytes, type ParseConfigOptions, parseConfig } from './parse-config.ts';
+import {
+  type ParseLedConfigOptions,
+  type ParseModelConfigOptions,
+  parseLedConfig,
+  parseModelConfig,
+} from './parse-led-config.ts';
 import { openSafetensors, type SafetensorsOptions, type TensorFile } from './safetensors.ts';
 import { maxIndexBytes, openShards, parseShardIndex } from './shards.ts';
 import { canonicalName, expectedTensors } from './tensor-names.ts';
@@ -29,9 +36,11 @@ export interface CheckpointFiles {
 }
 
 export interface OpenOptions extends ParseConfigOptions, SafetensorsOptions {}
+export interface OpenLedOptions extends ParseLedConfigOptions, SafetensorsOptions {}
+export interface OpenModelOptions extends ParseModelConfigOptions, SafetensorsOptions {}
 
 /** A checkpoint and what there is to say about its files. */
-export interface OpenedCheckpoint extends Checkpoint {
+export interface OpenedCheckpoint<Config extends ModelConfig = LongformerConfig> extends Checkpoint<Config> {
   /** The files behind it, with the names they use themselves. */
   readonly file: TensorFile;
   /** What is odd about it but does no harm, in sentences without a full stop. */
@@ -50,8 +59,39 @@ export async function openCheckpointFiles(
   files: CheckpointFiles,
   options: OpenOptions = {},
 ): Promise<OpenedCheckpoint> {
+  return openFiles(files, text => parseConfig(text, options), options);
+}
+
+/** The same for an LED. @throws as openCheckpointFiles */
+export async function openLedCheckpointFiles(
+  files: CheckpointFiles,
+  options: OpenLedOptions = {},
+): Promise<OpenedCheckpoint<LedConfig>> {
+  return openFiles(files, text => parseLedConfig(text, options), options);
+}
+
+/** The same for either family; `isLedCheckpoint` tells which it was. @throws as openCheckpointFiles */
+export async function openModelCheckpointFiles(
+  files: CheckpointFiles,
+  options: OpenModelOptions = {},
+): Promise<OpenedCheckpoint | OpenedCheckpoint<LedConfig>> {
+  const checkpoint = await openFiles<ModelConfig>(files, text => parseModelConfig(text, options), options);
+  return checkpoint as OpenedCheckpoint | OpenedCheckpoint<LedConfig>;
+}
+
+export function isLedCheckpoint(
+  checkpoint: OpenedCheckpoint | OpenedCheckpoint<LedConfig>,
+): checkpoint is OpenedCheckpoint<LedConfig> {
+  return checkpoint.config.modelType === 'led';
+}
+
+async function openFiles<Config extends ModelConfig>(
+  files: CheckpointFiles,
+  parse: (text: string) => Config,
+  options: SafetensorsOptions,
+): Promise<OpenedCheckpoint<Config>> {
   const configSource = (await files.open('config.json')) ?? missing(files, 'config.json');
-  const config = parseConfig(await readConfigText(configSource), options);
+  const config = parse(await readConfigText(configSource));
   const file = await openTensors(files, options);
   return closeOnError(file, () => createCheckpoint(config, file));
 }
@@ -148,16 +188,21 @@ function missing(files: CheckpointFiles, fileName: string): never {
  *
  * @throws CheckpointError DuplicateName, ConfigMismatch; IoError
  */
-export async function createCheckpoint(configAsWritten: LongformerConfig, file: TensorFile): Promise<OpenedCheckpoint> {
-  const fileNames = canonicalNames(file);
-  const { config, remarks } = await resolveLmHead(configAsWritten, fileNames, file);
+export async function createCheckpoint<Config extends ModelConfig>(
+  configAsWritten: Config,
+  file: TensorFile,
+): Promise<OpenedCheckpoint<Config>> {
+  const fileNames = canonicalNames(file, configAsWritten.modelType);
+  const isLed = configAsWritten.modelType === 'led';
+  const { config, remarks } = await (isLed ? resolveWordTables : resolveLmHead)(configAsWritten, fileNames, file);
   const expected = expectedTensors(config);
   expectTensors(expected, fileNames, file, config);
 
   const fileNameOf = (name: string): string => {
     return fileNames.get(name) ?? fail(name, 'TensorNotFound', 'to be in the checkpoint', 'nothing');
   };
-  const used = new Set(expected.map(({ name }) => fileNames.get(name)));
+  const names = isLed ? [...expected.map(({ name }) => name), ...ledWordTables] : expected.map(({ name }) => name);
+  const used = new Set(names.map(name => fileNames.get(name)));
   return {
     config,
     file,
@@ -172,10 +217,10 @@ export async function createCheckpoint(configAsWritten: LongformerConfig, file: 
 }
 
 /** Canonical name → name in the file. @throws CheckpointError when two names of the file become one. */
-function canonicalNames(file: TensorFile): Map<string, string> {
+function canonicalNames(file: TensorFile, modelType: ModelConfig['modelType']): Map<string, string> {
   const fileNames = new Map<string, string>();
   for (const name of file.tensors.keys()) {
-    const canonical = canonicalName(name);
+    const canonical = canonicalName(name, modelType);
     if (canonical === undefined) continue;
     const other = fileNames.get(canonical);
     if (other !== undefined) fail(canonical, 'DuplicateName', 'one tensor', `${other} and ${name}`);
@@ -192,11 +237,11 @@ function canonicalNames(file: TensorFile): Map<string, string> {
  * tied and a dead one when not.
  * Source: HF 5 PreTrainedModel.tie_weights. (HF 4 ties without looking.)
  */
-async function resolveLmHead(
-  config: LongformerConfig,
+async function resolveLmHead<Config extends ModelConfig>(
+  config: Config,
   fileNames: Map<string, string>,
   file: TensorFile,
-): Promise<{ config: LongformerConfig; remarks: string[] }> {
+): Promise<{ config: Config; remarks: string[] }> {
   if (config.head !== 'maskedLm') return { config, remarks: [] };
   const bias = fileNames.get('lm_head.decoder.bias') ?? fileNames.get('lm_head.bias');
   if (bias !== undefined) fileNames.set('lm_head.bias', bias);
@@ -214,6 +259,37 @@ async function resolveLmHead(
     fileNames.set('lm_head.decoder.weight', table);
   }
   return { config, remarks: [] };
+}
+
+/**
+ * The word embedding table of an LED, which has up to four names: one of them is enough, and all of them can be asked for afterwards.
+ *
+ * Tied: one table. When two of them are in the file and differ, the config is wrong: each is used for itself. Untied: each for itself too,
+ * but tables of the two sides that are not there are the shared one, as older versions of HF write it.
+ * Source: HF 5 PreTrainedModel.tie_weights; HF 4 LEDEncoder, LEDDecoder.
+ */
+async function resolveWordTables<Config extends ModelConfig>(
+  config: Config,
+  fileNames: Map<string, string>,
+  file: TensorFile,
+): Promise<{ config: Config; remarks: string[] }> {
+  const given = ledWordTables.filter(name => fileNames.has(name));
+  const [first] = given;
+  if (first === undefined) return { config, remarks: [] };
+  const table = fileNames.get(first)!;
+  const differing: string[] = [];
+  for (const name of given.slice(1)) {
+    if (config.tieWordEmbeddings && !(await sameBytes(file, fileNames.get(name)!, table))) differing.push(name);
+  }
+  const tied = config.tieWordEmbeddings && differing.length === 0;
+  for (const name of ledWordTables) {
+    const isHead = name === 'lm_head.weight';
+    if (!fileNames.has(name) && (config.tieWordEmbeddings || !isHead)) fileNames.set(name, table);
+    else if (tied) fileNames.set(name, table);
+  }
+  if (differing.length === 0) return { config, remarks: [] };
+  const remark = `tie_word_embeddings is true but ${differing.join(' and ')} differs from ${first}: not tied`;
+  return { config: { ...config, tieWordEmbeddings: false }, remarks: [remark] };
 }
 
 const bytesCompared = 1 << 23;
@@ -238,7 +314,7 @@ function expectTensors(
   expected: ReturnType<typeof expectedTensors>,
   fileNames: ReadonlyMap<string, string>,
   file: TensorFile,
-  config: LongformerConfig,
+  config: ModelConfig,
 ): void {
   const absent: string[] = [];
   const misshapen: string[] = [];
@@ -258,8 +334,10 @@ function expectTensors(
     ...(misshapen.length > 0 ? [`${misshapen.length} misshapen: ${enumerate(misshapen)}`] : []),
   ];
   if (faults.length === 0) return;
-  const hint = misshapen.some(fault => fault.startsWith('embeddings.'))
-    ? 'the rows of the embedding tables are vocab_size, max_position_embeddings and type_vocab_size.'
+  const hint = misshapen.some(fault => /^embeddings\.|^shared\.|embed_positions/.test(fault))
+    ? config.modelType === 'led'
+      ? 'the rows of the embedding tables are vocab_size, max_encoder_position_embeddings and max_decoder_position_embeddings.'
+      : 'the rows of the embedding tables are vocab_size, max_position_embeddings and type_vocab_size.'
     : undefined;
   fail('tensors', 'ConfigMismatch', `what config.json says (head ${config.head})`, faults.join('; '), hint);
 }

@@ -399,7 +399,7 @@ describe('what a config may not say', () => {
     [
       'LED',
       { model_type: 'led' },
-      '"model_type" expected "longformer", got "led".\n  Hint: LED, the encoder-decoder, comes later. Use a Longformer encoder.',
+      '"model_type" expected "longformer", got "led".\n  Hint: this is LED, the encoder-decoder: openLedCheckpoint and parseLedConfig read it.',
       'E_UNSUPPORTED',
     ],
     [

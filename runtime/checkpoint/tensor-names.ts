@@ -1,47 +1,36 @@
 /**
- * Which tensors a Longformer checkpoint has, by their canonical names: Hugging Face's without the backbone's prefix.
+ * Which tensors a checkpoint has, by their canonical names: Hugging Face's without the backbone's prefix.
  *
  * Source: HF LongformerModel and the LongformerFor… classes.
  */
-import type { LongformerConfig, LongformerHead } from '../../contract/config.ts';
+import type { LongformerConfig, LongformerHead, ModelConfig } from '../../contract/config.ts';
+import { dense, type ExpectedTensor, norm, required } from './expected-tensor.ts';
+import { ledTensors } from './led-tensor-names.ts';
 
-export interface ExpectedTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  /** Used when it is there, not missed when it is not. */
-  readonly optional: boolean;
-}
-
-/** longformer.: HF's task classes; roberta., model.: the authors' checkpoints; none: HF's bare encoder. */
-const backbonePrefix = /^(?:longformer|roberta|model)\./;
+/** longformer., led.: HF's task classes; roberta., model.: the authors' checkpoints; none: HF's bare encoder. */
+const backbonePrefix: Record<ModelConfig['modelType'], RegExp> = {
+  longformer: /^(?:longformer|roberta|model)\./,
+  led: /^(?:led|model)\./,
+};
 
 /** The name without the backbone's prefix, or undefined for buffers that older versions wrote and nobody reads. */
-export function canonicalName(name: string): string | undefined {
-  const canonical = name.replace(backbonePrefix, '');
+export function canonicalName(name: string, modelType: ModelConfig['modelType'] = 'longformer'): string | undefined {
+  const canonical = name.replace(backbonePrefix[modelType], '');
   return canonical.endsWith('.position_ids') ? undefined : canonical;
 }
 
 /**
  * Every tensor the model of a config reads, in the order of the computation, with its shape.
  *
- * lm_head.decoder.weight is listed only when the config unties it: otherwise it is the word embedding table.
+ * Names of a tied table are listed only when the config unties it: otherwise they are the word embedding table.
  */
-export function expectedTensors(config: LongformerConfig): ExpectedTensor[] {
-  return [...embeddingTensors(config), ...layerTensors(config), ...headTensors(config)];
+export function expectedTensors(config: ModelConfig): ExpectedTensor[] {
+  return config.modelType === 'led' ? ledTensors(config) : longformerTensors(config);
 }
 
-const required = (name: string, ...shape: number[]): ExpectedTensor => ({ name, shape, optional: false });
-
-/** Weight (outputs, inputs) and bias (outputs). */
-const dense = (name: string, outputs: number, inputs: number): ExpectedTensor[] => [
-  required(`${name}.weight`, outputs, inputs),
-  required(`${name}.bias`, outputs),
-];
-
-const norm = (name: string, size: number): ExpectedTensor[] => [
-  required(`${name}.weight`, size),
-  required(`${name}.bias`, size),
-];
+function longformerTensors(config: LongformerConfig): ExpectedTensor[] {
+  return [...embeddingTensors(config), ...layerTensors(config), ...headTensors(config)];
+}
 
 function embeddingTensors(config: LongformerConfig): ExpectedTensor[] {
   const { hiddenSize } = config;
