@@ -123,4 +123,60 @@ describe.each(kinds)('fullAttention of %s', (_, tolerance, createKernels) => {
     await expectRows(kernels, out, expected);
     kernels.dispose();
   });
+
+  it.each(shapes)('probabilities: %d heads of %d, %d groups', async (heads, headDim, groups) => {
+    const kernels = await createKernels();
+    const random = seededRandom(200 + heads * headDim);
+    const features = heads * headDim;
+    const positions = 3;
+    const query = exact(randomTensor(random, [positions * groups, features], 2));
+    const group = groups - 1;
+    const rows = (count: number): number[] => Array.from({ length: count }, (_, position) => position * groups + group);
+
+    const keyCount = 9;
+    const cache = exact(randomTensor(random, [11 * groups, features], 2));
+    const documentStarts = Int32Array.of(0, 4);
+    const attentionMask = Uint8Array.of(1, 1, 0, 1, 0, 1, 1, 0, 1);
+    const packed = exact(randomTensor(random, [9, features], 2));
+    const sequence = kernels.loadSequence({ documentStarts, attentionMask, globalIndices: new Int32Array() });
+    const groupDocuments = kernels.loadIndices(new Int32Array(groups).fill(1));
+
+    const kinds = [
+      {
+        key: cache,
+        keys: rows(keyCount),
+        sequence: null,
+        pattern: { heads, groups, keyCount, groupDocuments: null, causal: true },
+        sees: (i: number, j: number) => j <= keyCount - positions + i,
+      },
+      {
+        key: packed,
+        keys: [4, 5, 6, 7, 8],
+        sequence,
+        pattern: { heads, groups, keyCount: 0, groupDocuments, causal: false },
+        sees: (_: number, j: number) => attentionMask[4 + j] === 1,
+      },
+      {
+        // A target with padding, packed like a source: the first query sees keys 0, 1 and 2, the first of which is padding.
+        key: packed,
+        keys: [4, 5, 6, 7, 8],
+        sequence,
+        pattern: { heads, groups, keyCount: 0, groupDocuments, causal: true },
+        sees: (i: number, j: number) => attentionMask[4 + j] === 1 && j <= 5 - positions + i,
+      },
+    ];
+    for (const { key, keys, sequence: known, pattern, sees } of kinds) {
+      const out = kernels.allocate(heads * positions, keys.length + 2);
+      kernels.write(out, new Float32Array(heads * positions * (keys.length + 2)).fill(7));
+      kernels.fullProbabilities(out, put(kernels, query), put(kernels, key), known, pattern, group);
+      const [q, k] = [gatherRows(query, rows(positions)), gatherRows(key, keys)];
+      const { probs } = denseAttention(q, k, k, heads, sees);
+      const wide = Array.from({ length: heads * positions }, (_, row) => {
+        const own = probs.data.slice(row * keys.length, (row + 1) * keys.length);
+        return [row, Float64Array.of(...own, 7, 7)] as const;
+      });
+      await expectRows(kernels, out, wide);
+    }
+    kernels.dispose();
+  });
 });

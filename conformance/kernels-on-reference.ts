@@ -13,6 +13,7 @@ import type {
   DeviceNorm,
   DeviceRows,
   DeviceSequence,
+  FullPattern,
   Kernels,
   SequenceRoles,
 } from '../contract/kernels.ts';
@@ -62,6 +63,23 @@ export function createKernelsOnReference(): Kernels & { readonly liveHandles: ()
   const output = (out: DeviceRows, ...inputs: DeviceRows[]): Tensor64 => {
     if (inputs.includes(out)) throw complaint('out', 'another buffer than the inputs', 'an input');
     return tensorOf(out);
+  };
+
+  /** Rows of the queries and of the keys of one group, and which of them see which. */
+  const fullGroup = (
+    query: DeviceRows,
+    sequence: DeviceSequence | null,
+    { groups, keyCount, groupDocuments, causal }: FullPattern,
+    group: number,
+  ): { rows: number[]; keyRows: number[]; sees: (i: number, j: number) => boolean } => {
+    const positions = query.rows / groups;
+    const own = (count: number): number[] => Array.from({ length: count }, (_, position) => position * groups + group);
+    const document =
+      sequence && documentsOf(use<Sequence>(sequence).roles)[use<Indices>(groupDocuments!).rows[group]!]!;
+    const keyRows = document ? Array.from({ length: document.length }, (_, t) => document.start + t) : own(keyCount);
+    const sees = (i: number, j: number): boolean =>
+      (!causal || j <= keyRows.length - positions + i) && document?.roles.attentionMask[j] !== 0;
+    return { rows: own(positions), keyRows, sees };
   };
 
   return {
@@ -161,28 +179,24 @@ export function createKernelsOnReference(): Kernels & { readonly liveHandles: ()
     },
     fullAttention(out, query, key, value, sequence, pattern) {
       const target = output(out, query, key, value);
-      const { heads, groups, keyCount, groupDocuments, causal } = pattern;
-      const positions = query.rows / groups;
-      const sources = sequence && documentsOf(use<Sequence>(sequence).roles);
-      for (let group = 0; group < groups; group++) {
-        const own = (count: number): number[] =>
-          Array.from({ length: count }, (_, position) => position * groups + group);
-        const document = sources?.[use<Indices>(groupDocuments!).rows[group]!];
-        const keyRows = document
-          ? Array.from({ length: document.length }, (_, t) => document.start + t)
-          : own(keyCount);
+      for (let group = 0; group < pattern.groups; group++) {
+        const { rows, keyRows, sees } = fullGroup(query, sequence, pattern, group);
         const [q, k, v] = [
-          reference.gatherRows(tensorOf(query), own(positions)),
+          reference.gatherRows(tensorOf(query), rows),
           reference.gatherRows(tensorOf(key), keyRows),
           reference.gatherRows(tensorOf(value), keyRows),
         ];
-        const sees = (i: number, j: number): boolean =>
-          (!causal || j <= keyRows.length - positions + i) && document?.roles.attentionMask[j] !== 0;
-        const { attended } = reference.denseAttention(q, k, v, heads, sees);
-        for (const [position, row] of own(positions).entries()) {
+        const { attended } = reference.denseAttention(q, k, v, pattern.heads, sees);
+        for (const [position, row] of rows.entries()) {
           writeRows(target, reference.sliceRows(attended, position, 1), row);
         }
       }
+    },
+    fullProbabilities(out, query, key, sequence, pattern, group) {
+      const target = output(out, query, key);
+      const { rows, keyRows, sees } = fullGroup(query, sequence, pattern, group);
+      const [q, k] = [reference.gatherRows(tensorOf(query), rows), reference.gatherRows(tensorOf(key), keyRows)];
+      writeProbabilities(target, reference.denseAttention(q, k, k, pattern.heads, sees).probs);
     },
     gatherRows(out, input, indices) {
       const target = output(out, input);

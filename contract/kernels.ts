@@ -80,11 +80,11 @@ export interface BandPattern {
 export interface FullPattern {
   readonly heads: number;
   readonly groups: number;
-  /** Own cache: positions that may be read; later rows are ignored. Cross-attention: not looked at. */
+  /** Own cache: positions that may be read; later rows are ignored. With documents: not looked at. */
   readonly keyCount: number;
-  /** (groups) Cross-attention: the packed source document each group reads; row = position. Null: own cache. */
+  /** (groups) The packed document each group reads, usually a source; row = position. Null: own cache. */
   readonly groupDocuments: DeviceIndices | null;
-  /** True: the i-th of n query positions sees key positions up to keyCount - n + i. */
+  /** True: the i-th of n query positions sees key positions up to count - n + i; count is keyCount, or the length of the group's document. */
   readonly causal: boolean;
 }
 
@@ -201,6 +201,20 @@ export interface Kernels {
     value: DeviceRows,
     sequence: DeviceSequence | null,
     pattern: FullPattern,
+  ): void;
+
+  /**
+   * The probabilities the call above never stores, of one group with n queries and `keys` keys (keyCount, or the tokens of its document).
+   *
+   * out: at least (H * n, keys), row head * n + i; wider rows keep what they held behind. A query that sees no key gets a row of 0.
+   */
+  fullProbabilities(
+    out: DeviceRows,
+    query: DeviceRows,
+    key: DeviceRows,
+    sequence: DeviceSequence | null,
+    pattern: FullPattern,
+    group: number,
   ): void;
 
   /** out[i] = input[indices[i]]. */

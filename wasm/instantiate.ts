@@ -128,6 +128,23 @@ export interface KernelExports {
     documents: number,
     roles: number,
   ): void;
+  fullProbabilities(
+    out: number,
+    outFeatures: number,
+    query: number,
+    key: number,
+    hiddenSize: number,
+    headDim: number,
+    head: number,
+    groups: number,
+    group: number,
+    queryCount: number,
+    keyCount: number,
+    causal: number,
+    groupDocuments: number,
+    documents: number,
+    roles: number,
+  ): void;
   gatherRows(out: number, input: number, indices: number, count: number, features: number): void;
   exponentials(at: number, count: number): void;
   activations(at: number, count: number, activation: number): void;

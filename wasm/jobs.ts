@@ -13,7 +13,13 @@ type Job = (exports: KernelExports, values: Int32Array, floats: Float32Array, ch
 export const firstDilation = 20;
 
 const jobs: Record<
-  'linear' | 'addLayerNorm' | 'localAttention' | 'localProbabilities' | 'globalAttention' | 'fullAttention',
+  | 'linear'
+  | 'addLayerNorm'
+  | 'localAttention'
+  | 'localProbabilities'
+  | 'globalAttention'
+  | 'fullAttention'
+  | 'fullProbabilities',
   Job
 > = {
   /** rows per chunk, columns per chunk (a multiple of 8), chunks in a row; then as exported. */
@@ -148,6 +154,29 @@ const jobs: Record<
       chunk % heads,
       groups,
       Math.floor(chunk / heads),
+      queryCount,
+      keyCount,
+      causal,
+      groupDocuments,
+      documents,
+      roles,
+    );
+  },
+
+  /** As exported, without head. A chunk is a head. */
+  fullProbabilities(exports, values, _floats, head) {
+    const [out, outFeatures, query, key, hiddenSize, headDim, groups, group] = slice<8>(values, 0);
+    const [queryCount, keyCount, causal, groupDocuments, documents, roles] = slice<6>(values, 8);
+    exports.fullProbabilities(
+      out,
+      outFeatures,
+      query,
+      key,
+      hiddenSize,
+      headDim,
+      head,
+      groups,
+      group,
       queryCount,
       keyCount,
       causal,

@@ -74,6 +74,10 @@ class Sequence extends Handle {
   get documentCount(): number {
     return this.documentStarts.length - 1;
   }
+  get longestDocument(): number {
+    const starts = this.documentStarts;
+    return starts.reduce((longest, end, i) => (i === 0 ? 0 : Math.max(longest, end - starts[i - 1]!)), 0);
+  }
   get globalStartsAddress(): number {
     return this.address + 4 * this.documentStarts.length;
   }
@@ -369,22 +373,38 @@ export class WasmKernels implements Kernels {
     sequence: DeviceSequence | null,
     pattern: FullPattern,
   ): void {
-    const { heads, groups, keyCount, groupDocuments, causal } = pattern;
+    const { heads, groups } = pattern;
     const from = this.#use(query, Rows);
-    const known = sequence && this.#use(sequence, Sequence);
-    const documents = groupDocuments && this.#use(groupDocuments, Indices);
-    const longest = known ? known.length : keyCount;
-    // The scores of one query lie in a region of fixed size; a decoder's positions are far fewer.
-    if (longest > mostPacked) throw new TypeError(`wasm: ${longest} keys, at most ${mostPacked}`);
     this.#team.run(
       'fullAttention',
       [
         ...[heads, this.#use(out, Rows).address, from.address],
         ...[this.#use(key, Rows).address, this.#use(value, Rows).address, from.features, from.features / heads, groups],
-        ...[from.rows / groups, keyCount, Number(causal), documents ? documents.address : 0],
-        ...[known ? known.address : 0, known ? known.rolesAddress : 0],
+        ...[from.rows / groups, ...this.#keysOf(sequence, pattern)],
       ],
       groups * heads,
+    );
+  }
+
+  fullProbabilities(
+    out: DeviceRows,
+    query: DeviceRows,
+    key: DeviceRows,
+    sequence: DeviceSequence | null,
+    pattern: FullPattern,
+    group: number,
+  ): void {
+    const { heads, groups } = pattern;
+    const to = this.#use(out, Rows);
+    const from = this.#use(query, Rows);
+    expectInside(to, 0, (heads * from.rows) / groups);
+    this.#team.run(
+      'fullProbabilities',
+      [
+        ...[to.address, to.features, from.address, this.#use(key, Rows).address, from.features, from.features / heads],
+        ...[groups, group, from.rows / groups, ...this.#keysOf(sequence, pattern)],
+      ],
+      heads,
     );
   }
 
@@ -408,6 +428,16 @@ export class WasmKernels implements Kernels {
 
   get #team(): Team {
     return this.#alive().team;
+  }
+
+  /** keyCount, causal, groupDocuments, documents and roles, as the kernels of full attention want them. */
+  #keysOf(sequence: DeviceSequence | null, { keyCount, groupDocuments, causal }: FullPattern): number[] {
+    const known = sequence && this.#use(sequence, Sequence);
+    const documents = groupDocuments && this.#use(groupDocuments, Indices);
+    // The scores of one query lie in a region of fixed size; a decoder's positions are far fewer.
+    const longest = known ? known.longestDocument : keyCount;
+    if (longest > mostPacked) throw new TypeError(`wasm: ${longest} keys, at most ${mostPacked}`);
+    return [keyCount, Number(causal), documents?.address ?? 0, known?.address ?? 0, known?.rolesAddress ?? 0];
   }
 
   /** Rows and columns of a chunk: whole blocks of rows; columns divided too when there are few rows or very many columns. */

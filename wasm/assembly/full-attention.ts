@@ -8,10 +8,31 @@ import { sumOfLanes, maxOfLanes } from './math';
 import { packedRows, roundUp8 } from './layout';
 import { exponentiate, largestOf } from './softmax';
 
+/** Where the keys of a group are: set by `locate`, read by the loops below. */
+let firstKey: i32 = 0;
+let keyStride: i32 = 0;
+let count: i32 = 0;
+let mask: usize = 0;
+
+/** One group's keys: every `groups`-th row of its own cache, or the rows of the document that groupDocuments names. */
+@inline
+function locate(group: i32, groups: i32, keyCount: i32, groupDocuments: usize, documents: usize, roles: usize): void {
+  firstKey = group;
+  keyStride = groups;
+  count = keyCount;
+  mask = 0;
+  if (!groupDocuments) return;
+  const document = documents + ((<usize>load<i32>(groupDocuments + ((<usize>group) << 2))) << 2);
+  firstKey = load<i32>(document);
+  keyStride = 1;
+  count = load<i32>(document, 4) - firstKey;
+  mask = roles + <usize>firstKey;
+}
+
 /**
  * One head of one group. query, out: (queryCount * groups, C), row = position * groups + group; the same for key and value of its
  * own cache (groupDocuments = 0). Otherwise key and value are (T, C) of packed documents, and groupDocuments, documents and roles say
- * which rows they are and which of them are padding. Causal: query position i sees key positions up to keyCount - queryCount + i.
+ * which rows they are and which of them are padding. Causal: query position i sees key positions up to count - queryCount + i.
  */
 export function fullAttention(
   out: usize,
@@ -30,59 +51,73 @@ export function fullAttention(
   documents: usize,
   roles: usize,
 ): void {
+  locate(group, groups, keyCount, groupDocuments, documents, roles);
   const rowBytes = (<usize>hiddenSize) << 2;
   const offset = (<usize>head * headDim) << 2;
-  let first = group;
-  let stride = groups;
-  let count = keyCount;
-  let mask: usize = 0;
-  if (groupDocuments) {
-    const document = documents + ((<usize>load<i32>(groupDocuments + ((<usize>group) << 2))) << 2);
-    first = load<i32>(document);
-    stride = 1;
-    count = load<i32>(document, 4) - first;
-    mask = roles ? roles + <usize>first : 0;
-  }
-  const keyBytes = <usize>stride * rowBytes;
-  const keys = key + <usize>first * rowBytes + offset;
-  const values = value + <usize>first * rowBytes + offset;
-  const scale: f32 = <f32>1 / sqrt<f32>(<f32>headDim);
+  const keyBytes = <usize>keyStride * rowBytes;
+  const keys = key + <usize>firstKey * rowBytes + offset;
+  const values = value + <usize>firstKey * rowBytes + offset;
   for (let i = 0; i < queryCount; i++) {
     const row = <usize>(i * groups + group) * rowBytes + offset;
-    attendRow(out + row, query + row, keys, values, keyBytes, headDim, causal ? count - queryCount + i + 1 : count, mask, scale);
+    const seen = causal ? count - queryCount + i + 1 : count;
+    memory.fill(out + row, 0, (<usize>headDim) << 2);
+    const sum = exponentials(query + row, keys, keyBytes, headDim, seen);
+    let at = values;
+    for (let j = 0; sum > 0 && j < seen; j++, at += keyBytes) {
+      const probability = load<f32>(packedRows + ((<usize>j) << 2)) / sum;
+      if (probability !== 0) addScaled(out + row, at, headDim, probability);
+    }
   }
 }
 
-/** One query of one head over its first `count` keys. Without a visible key the result is 0. */
-function attendRow(
+/** The probabilities of the same head of the same group: out (H * queryCount, outFeatures), row head * queryCount + i. */
+export function fullProbabilities(
   out: usize,
+  outFeatures: i32,
   query: usize,
-  keys: usize,
-  values: usize,
-  keyBytes: usize,
+  key: usize,
+  hiddenSize: i32,
   headDim: i32,
-  count: i32,
-  mask: usize,
-  scale: f32,
+  head: i32,
+  groups: i32,
+  group: i32,
+  queryCount: i32,
+  keyCount: i32,
+  causal: i32,
+  groupDocuments: usize,
+  documents: usize,
+  roles: usize,
 ): void {
+  locate(group, groups, keyCount, groupDocuments, documents, roles);
+  const rowBytes = (<usize>hiddenSize) << 2;
+  const offset = (<usize>head * headDim) << 2;
+  const keys = key + <usize>firstKey * rowBytes + offset;
+  for (let i = 0; i < queryCount; i++) {
+    const row = <usize>(i * groups + group) * rowBytes + offset;
+    const seen = causal ? count - queryCount + i + 1 : count;
+    const sum = exponentials(query + row, keys, <usize>keyStride * rowBytes, headDim, seen);
+    const to = out + ((<usize>((head * queryCount + i) * outFeatures)) << 2);
+    for (let j = 0; j < count; j++) {
+      const at = (<usize>j) << 2;
+      store<f32>(to + at, sum > 0 && j < seen ? load<f32>(packedRows + at) / sum : 0);
+    }
+  }
+}
+
+/** e^(score - largest) of one query and its first `seen` keys, in the region of packed rows; returns their sum, 0 when no key is visible. */
+function exponentials(query: usize, keys: usize, keyBytes: usize, headDim: i32, seen: i32): f32 {
   const scores = packedRows;
-  const padded = roundUp8(count);
+  const scale: f32 = <f32>1 / sqrt<f32>(<f32>headDim);
+  const padded = roundUp8(seen);
   let key = keys;
-  for (let j = 0; j < count; j++, key += keyBytes) {
+  for (let j = 0; j < seen; j++, key += keyBytes) {
     const hidden = mask !== 0 && load<u8>(mask + <usize>j) === 0;
     store<f32>(scores + ((<usize>j) << 2), hidden ? -Infinity : dot(query, key, headDim) * scale);
   }
-  for (let j = count; j < padded; j++) store<f32>(scores + ((<usize>j) << 2), -Infinity);
-
-  memory.fill(out, 0, (<usize>headDim) << 2);
+  for (let j = seen; j < padded; j++) store<f32>(scores + ((<usize>j) << 2), -Infinity);
   const largest = maxOfLanes(largestOf(scores, 0, padded, f32x4.splat(-Infinity)));
-  if (largest === -Infinity) return;
-  const sum = sumOfLanes(exponentiate(scores, 0, padded, f32x4.splat(largest)));
-  let value = values;
-  for (let j = 0; j < count; j++, value += keyBytes) {
-    const probability = load<f32>(scores + ((<usize>j) << 2)) / sum;
-    if (probability !== 0) addScaled(out, value, headDim, probability);
-  }
+  if (largest === -Infinity) return 0;
+  return sumOfLanes(exponentiate(scores, 0, padded, f32x4.splat(largest)));
 }
 
 /** Σ a[d] b[d]. */

@@ -1,6 +1,6 @@
 /** Everything the TypeScript around this module may call. Arguments are i32 and f32 only. */
 export { addLayerNorm } from './add-layer-norm';
-export { fullAttention } from './full-attention';
+export { fullAttention, fullProbabilities } from './full-attention';
 export { gatherRows } from './gather-rows';
 export { globalAttention } from './global-attention';
 export { packedRows, scratchBytes, setScratch } from './layout';
