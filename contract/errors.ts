@@ -25,6 +25,7 @@ export type ErrorCode =
   | 'E_IO'
   | 'E_CASE'
   | 'E_MEMORY'
+  | 'E_DEVICE'
   | 'E_ABORTED';
 
 /** Base of all typed errors. `code` is stable; the message may be reworded. */
@@ -141,6 +142,19 @@ export class CaseError extends LongformerError {
 export class MemoryError extends LongformerError {
   constructor(complaint: Complaint) {
     super('E_MEMORY', complaint);
+  }
+}
+
+/** Lost: driver, cable or `destroy`; nothing made on the device is good any more. The others are refusals of single commands. */
+export type DeviceReason = 'Lost' | 'Validation' | 'Internal';
+
+/** A GPU that stopped answering or refused a command. Memory it does not have is a MemoryError. */
+export class DeviceError extends LongformerError {
+  readonly reason: DeviceReason;
+
+  constructor(complaint: Complaint & { readonly reason: DeviceReason }) {
+    super('E_DEVICE', complaint);
+    this.reason = complaint.reason;
   }
 }
 
