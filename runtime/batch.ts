@@ -158,16 +158,81 @@ export async function forwardBatch(
   }
 }
 
-/** Shapes that depend on all rows of a batch. Source: spec A.8; HF LongformerEncoder.forward. */
-export class BatchLayout {
+/** What the shape of an encoder's attentions depends on, Longformer's or LED's. */
+export interface AttentionShape {
+  readonly heads: number;
+  readonly oneSidedWindow: readonly number[];
+}
+
+/** Attentions of an encoder in a batch: their shapes depend on all its rows. Source: spec A.8; HF LongformerEncoder.forward. */
+export class AttentionLayout {
   /** x: the largest number of global tokens in any row. */
   readonly globals: number;
+  protected readonly rows: number;
+  protected readonly length: number;
+  readonly #shape: AttentionShape;
+  readonly #paddedLength: number;
+
+  constructor(shape: AttentionShape, documents: readonly EncoderInputs[]) {
+    this.#shape = shape;
+    this.rows = documents.length;
+    this.length = sequenceLengthOf(documents[0]!);
+    const window = 2 * Math.max(...shape.oneSidedWindow);
+    this.#paddedLength = Math.ceil(this.length / window) * window; // HF pads to the largest window, and it shows here
+    this.globals = Math.max(...documents.map(countGlobals));
+  }
+
+  /** `attentions` and, when some token of the batch is global, `global_attentions` of one layer. */
+  attentionTensors(layer: number, suffix: string, prefix = ''): { name: string; shape: number[] }[] {
+    const { heads, oneSidedWindow } = this.#shape;
+    const columns = this.globals + 2 * oneSidedWindow[layer]! + 1;
+    const local = { name: `${prefix}attentions${suffix}`, shape: [this.rows, heads, this.length, columns] };
+    const global = {
+      name: `${prefix}global_attentions${suffix}`,
+      shape: [this.rows, heads, this.#paddedLength, this.globals],
+    };
+    return this.globals === 0 ? [local] : [local, global];
+  }
+
+  /** (H, T, g + columns) → (H, T, x + columns): empty slots, all 0, between the row's own global keys and the band. */
+  localAttentions({ local }: LayerAttentions, layer: number): Float64Array {
+    const [heads, length, width] = local.shape as [number, number, number];
+    const own = width - (2 * this.#shape.oneSidedWindow[layer]! + 1);
+    const missing = this.globals - own;
+    const output = new Float64Array(heads * length * (width + missing));
+    for (let row = 0; row < heads * length; row++) {
+      const from = row * width;
+      const to = row * (width + missing);
+      output.set(local.data.subarray(from, from + own), to);
+      output.set(local.data.subarray(from + own, from + width), to + own + missing);
+    }
+    return output;
+  }
+
+  /** (H, g, T) → (H, padded T, x): axes swapped, padding rows 0, and empty slots uniform over the padded length. */
+  globalAttentions({ global }: LayerAttentions): Float64Array {
+    const { heads } = this.#shape;
+    const own = global?.shape[1] ?? 0;
+    const padded = this.#paddedLength;
+    const output = new Float64Array(heads * padded * this.globals);
+    for (let head = 0; head < heads; head++) {
+      for (let slot = 0; slot < this.globals; slot++) {
+        for (let t = 0; t < padded; t++) {
+          const inside = t < this.length;
+          const real = inside && slot < own ? global!.data[(head * own + slot) * this.length + t]! : 0;
+          output[(head * padded + t) * this.globals + slot] = slot < own ? real : 1 / padded;
+        }
+      }
+    }
+    return output;
+  }
+}
+
+/** All outputs of a Longformer for a batch. */
+export class BatchLayout extends AttentionLayout {
   readonly #config: LongformerConfig;
   readonly #axes: readonly number[];
   readonly #hasPooler: boolean;
-  readonly #rows: number;
-  readonly #length: number;
-  readonly #paddedLength: number;
 
   constructor(
     config: LongformerConfig,
@@ -175,20 +240,16 @@ export class BatchLayout {
     hasPooler: boolean,
     axes: readonly number[],
   ) {
+    super(config, documents);
     this.#config = config;
     this.#axes = axes;
     this.#hasPooler = hasPooler;
-    this.#rows = documents.length;
-    this.#length = sequenceLengthOf(documents[0]!);
-    const window = 2 * Math.max(...config.oneSidedWindow);
-    this.#paddedLength = Math.ceil(this.#length / window) * window; // HF pads to the largest window, and it shows here
-    this.globals = Math.max(...documents.map(countGlobals));
   }
 
   tensors(want: 'head' | 'all'): { name: string; shape: number[] }[] {
     const { hiddenSize, layers } = this.#config;
-    const rows = this.#rows;
-    const n = this.#length;
+    const rows = this.rows;
+    const n = this.length;
     const tensors = this.#headTensors();
     if (want === 'head') return tensors;
     for (let step = 0; step <= layers; step++)
@@ -197,19 +258,10 @@ export class BatchLayout {
     return tensors;
   }
 
-  /** `attentions` and, when some token of the batch is global, `global_attentions` of one layer. */
-  attentionTensors(layer: number, suffix: string): { name: string; shape: number[] }[] {
-    const { heads, oneSidedWindow } = this.#config;
-    const columns = this.globals + 2 * oneSidedWindow[layer]! + 1;
-    const local = { name: `attentions${suffix}`, shape: [this.#rows, heads, this.#length, columns] };
-    const global = { name: `global_attentions${suffix}`, shape: [this.#rows, heads, this.#paddedLength, this.globals] };
-    return this.globals === 0 ? [local] : [local, global];
-  }
-
   #headTensors(): { name: string; shape: number[] }[] {
     const { head, hiddenSize, vocabSize, labels } = this.#config;
-    const rows = this.#rows;
-    const n = this.#length;
+    const rows = this.rows;
+    const n = this.length;
     const last = { name: 'last_hidden_state', shape: [rows, n, hiddenSize] };
     const pooled = { name: 'pooler_output', shape: [rows, hiddenSize] };
     switch (head) {
@@ -226,39 +278,6 @@ export class BatchLayout {
       case 'multipleChoice':
         return [last, { name: 'logits', shape: [...this.#axes] }];
     }
-  }
-
-  /** (H, T, g + columns) → (H, T, x + columns): empty slots, all 0, between the row's own global keys and the band. */
-  localAttentions({ local }: LayerAttentions, layer: number): Float64Array {
-    const [heads, length, width] = local.shape as [number, number, number];
-    const own = width - (2 * this.#config.oneSidedWindow[layer]! + 1);
-    const missing = this.globals - own;
-    const output = new Float64Array(heads * length * (width + missing));
-    for (let row = 0; row < heads * length; row++) {
-      const from = row * width;
-      const to = row * (width + missing);
-      output.set(local.data.subarray(from, from + own), to);
-      output.set(local.data.subarray(from + own, from + width), to + own + missing);
-    }
-    return output;
-  }
-
-  /** (H, g, T) → (H, padded T, x): axes swapped, padding rows 0, and empty slots uniform over the padded length. */
-  globalAttentions({ global }: LayerAttentions): Float64Array {
-    const { heads } = this.#config;
-    const own = global?.shape[1] ?? 0;
-    const padded = this.#paddedLength;
-    const output = new Float64Array(heads * padded * this.globals);
-    for (let head = 0; head < heads; head++) {
-      for (let slot = 0; slot < this.globals; slot++) {
-        for (let t = 0; t < padded; t++) {
-          const inside = t < this.#length;
-          const real = inside && slot < own ? global!.data[(head * own + slot) * this.#length + t]! : 0;
-          output[(head * padded + t) * this.globals + slot] = slot < own ? real : 1 / padded;
-        }
-      }
-    }
-    return output;
   }
 }
 

@@ -3,7 +3,7 @@ import type { Kernels } from '../../contract/kernels.ts';
 import { BatchLayout, forwardBatch, memorySink } from '../../runtime/batch.ts';
 import { createBackend } from '../../runtime/engine/backend.ts';
 import { attend, encoderLayer } from '../../runtime/engine/encoder-layer.ts';
-import { readAttentions } from '../../runtime/engine/longformer-model.ts';
+import { readAttentions } from '../../runtime/engine/encoder-layers.ts';
 import { packDocuments } from '../../runtime/engine/pack.ts';
 import { loadLayer, pairReader } from '../../runtime/engine/weights.ts';
 import { allocateWorkspace } from '../../runtime/engine/workspace.ts';

@@ -89,10 +89,9 @@ export function headElements(config: LongformerConfig, packed: Packed, want: Wan
 /** keep: sees every handle, so that the caller can free them. produced: rows the last layer produces, null = all. */
 export function allocateHead(
   kernels: Kernels,
-  config: LongformerConfig,
   packed: Packed,
   produced: Int32Array | null,
-  want: Want,
+  { config, want }: { readonly config: LongformerConfig; readonly want: Want },
   keep: <Handle extends DeviceHandle>(handle: Handle) => Handle,
 ): HeadSpace {
   const { hiddenSize, labels, vocabSize, head } = config;

@@ -5,10 +5,11 @@
  */
 import { type Checkpoint, TensorScratch } from '../../contract/checkpoint.ts';
 import type { LongformerConfig } from '../../contract/config.ts';
-import { AbortedError, MemoryError } from '../../contract/errors.ts';
+import { MemoryError } from '../../contract/errors.ts';
 import type { DeviceHandle, DeviceLinear, DeviceNorm, Kernels } from '../../contract/kernels.ts';
 import type { LoadOptions } from '../../contract/model.ts';
 import type { Tensor } from '../../contract/tensor.ts';
+import { expectNotAborted } from './turns.ts';
 
 export interface LayerWeights {
   readonly query: DeviceLinear;
@@ -84,6 +85,11 @@ function expectRoom(kernels: Kernels, checkpoint: Checkpoint): void {
   let needed = 4 * onDevice.reduce((sum, name) => sum + elements(name), 0);
   // The tied decoder is the word table once more, in the backend's layout.
   if (head === 'maskedLm' && tieWordEmbeddings) needed += 4 * elements('embeddings.word_embeddings.weight');
+  expectRoomForWeights(kernels, needed);
+}
+
+/** @throws MemoryError when the backend cannot hold so many bytes more */
+export function expectRoomForWeights(kernels: Kernels, needed: number): void {
   const room = kernels.availableBytes();
   if (needed <= room) return;
   throw new MemoryError({
@@ -105,14 +111,7 @@ async function loadAll(
   const stages = config.layers + 2;
   const report = (stage: number): void => {
     onProgress?.(stage / stages);
-    if (!signal?.aborted) return;
-    throw new AbortedError({
-      where: 'engine.load',
-      name: 'signal',
-      expected: 'to finish',
-      got: 'an abort',
-      cause: signal.reason,
-    });
+    expectNotAborted('engine.load', signal);
   };
   const keep = <Handle extends DeviceHandle>(handle: Handle): Handle => {
     handles.push(handle);
@@ -174,7 +173,7 @@ export async function loadLayer(
 /** Weight and bias of one role, good until the next pair is read. */
 export type ReadPair = (name: string) => Promise<[Tensor, Tensor]>;
 
-export function pairReader(checkpoint: Checkpoint): ReadPair {
+export function pairReader(checkpoint: Pick<Checkpoint, 'tensor'>): ReadPair {
   const weight = new TensorScratch();
   const bias = new TensorScratch();
   return async name => [

@@ -62,16 +62,26 @@ export interface Workspace {
   readonly handles: readonly DeviceHandle[];
 }
 
+/** What the size of an encoder's buffers depends on, Longformer's or LED's. */
+export interface EncoderShape {
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly heads: number;
+  readonly oneSidedWindow: readonly number[];
+}
+
 export interface WorkspaceRequest {
   /** Rows the last layer must produce, ascending; null = all. */
   readonly lastRows: Int32Array | null;
   readonly attentions: boolean;
-  /** What the head is asked for; null: no head. */
-  readonly head: Want | null;
+  /** A Longformer's head and what it is asked for; null: no head. */
+  readonly head: { readonly config: LongformerConfig; readonly want: Want } | null;
+  /** Who complains. Default: longformer.forward. */
+  readonly where?: string;
 }
 
 /** Bytes of all buffers of a pass, in float32. */
-export function workspaceBytes(config: LongformerConfig, packed: Packed, request: WorkspaceRequest): number {
+export function workspaceBytes(config: EncoderShape, packed: Packed, request: WorkspaceRequest): number {
   const { hiddenSize, intermediateSize, heads, oneSidedWindow } = config;
   const globals = packed.roles.globalIndices.length;
   let floats = (5 * packed.rows + 2 * globals) * hiddenSize;
@@ -80,7 +90,7 @@ export function workspaceBytes(config: LongformerConfig, packed: Packed, request
   if (request.attentions) {
     for (const shape of probabilityShapes(packed, heads, Math.max(...oneSidedWindow))) floats += shape[0] * shape[1];
   }
-  if (request.head) floats += headElements(config, packed, request.head);
+  if (request.head) floats += headElements(request.head.config, packed, request.head.want);
   return 4 * floats;
 }
 
@@ -89,7 +99,7 @@ export function workspaceBytesOf(config: LongformerConfig, tokens: number): numb
   const globalAttentionMask = new Int32Array(tokens);
   globalAttentionMask[0] = 1;
   const packed = packDocuments([{ inputIds: new Int32Array(tokens), globalAttentionMask }]);
-  return workspaceBytes(config, packed, { lastRows: null, attentions: false, head: {} });
+  return workspaceBytes(config, packed, { lastRows: null, attentions: false, head: { config, want: {} } });
 }
 
 /**
@@ -99,21 +109,12 @@ export function workspaceBytesOf(config: LongformerConfig, tokens: number): numb
  */
 export function allocateWorkspace(
   kernels: Kernels,
-  config: LongformerConfig,
+  config: EncoderShape,
   packed: Packed,
   request: WorkspaceRequest,
 ): Workspace {
-  const needed = workspaceBytes(config, packed, request);
-  const room = kernels.availableBytes();
-  if (needed > room) {
-    throw new MemoryError({
-      where: 'longformer.forward',
-      name: 'documents',
-      expected: `a workspace of at most ${room} bytes`,
-      got: `${needed} bytes for ${packed.rows} tokens`,
-      hint: 'run fewer or shorter documents at once.',
-    });
-  }
+  const { where = 'longformer.forward' } = request;
+  expectRoomFor(kernels, where, workspaceBytes(config, packed, request), packed.rows);
   const handles: DeviceHandle[] = [];
   const keep = <Handle extends DeviceHandle>(handle: Handle): Handle => {
     handles.push(handle);
@@ -158,7 +159,7 @@ export function allocateWorkspace(
       intermediate: rowsOf(Math.min(feedForwardBlock, rows), intermediateSize),
       all,
       last,
-      head: request.head && allocateHead(kernels, config, packed, request.lastRows, request.head, keep),
+      head: request.head && allocateHead(kernels, packed, request.lastRows, request.head, keep),
       probabilities: request.attentions
         ? { local: rowsOf(...local), global: global[0] > 0 ? rowsOf(...global) : null }
         : null,
@@ -168,6 +169,19 @@ export function allocateWorkspace(
     kernels.free(...handles);
     throw error;
   }
+}
+
+/** Refuses a workspace by arithmetic. tokens: what it is for. @throws MemoryError */
+export function expectRoomFor(kernels: Kernels, where: string, needed: number, tokens: number): void {
+  const room = kernels.availableBytes();
+  if (needed <= room) return;
+  throw new MemoryError({
+    where,
+    name: 'documents',
+    expected: `a workspace of at most ${room} bytes`,
+    got: `${needed} bytes for ${tokens} tokens`,
+    hint: 'run fewer or shorter documents at once.',
+  });
 }
 
 /** Largest probabilities of any one document: local (H * T', columns) and global (H * G', T'). */
