@@ -4,5 +4,6 @@ export * from './encoder-inputs.ts';
 export * from './errors.ts';
 export * from './generation.ts';
 export * from './kernels.ts';
+export * from './led-inputs.ts';
 export * from './model.ts';
 export * from './tensor.ts';
