@@ -1,12 +1,11 @@
 /** Workers of Node. They do not keep the process alive. */
-import { Worker } from 'node:worker_threads';
+// By another name, because bundlers of web pages take `new Worker(new URL(…))` for a Web Worker.
+import { Worker as NodeWorker } from 'node:worker_threads';
 import type { StartWorker } from './team.ts';
 
-// Built files are .js, sources .ts; the worker stands beside this file either way.
-const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-
 export const startWorker: StartWorker = (start, onEnd) => {
-  const worker = new Worker(new URL(`./worker-node.${extension}`, import.meta.url), { workerData: start });
+  // scripts/build.ts makes it .js in the built package.
+  const worker = new NodeWorker(new URL('./worker-node.ts', import.meta.url), { workerData: start });
   worker.unref();
   const ready = new Promise<void>((resolve, reject) => {
     worker.once('message', () => resolve());

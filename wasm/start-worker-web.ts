@@ -12,10 +12,8 @@ interface WebWorker {
 const { Worker } = globalThis as unknown as { Worker: new (url: URL, options: { type: 'module' }) => WebWorker };
 
 export const startWorker: StartWorker = (start, onEnd) => {
-  // Written out for each extension, because bundlers look for exactly this expression.
-  const worker = import.meta.url.endsWith('.ts')
-    ? new Worker(new URL('./worker-web.ts', import.meta.url), { type: 'module' })
-    : new Worker(new URL('./worker-web.js', import.meta.url), { type: 'module' });
+  // Bundlers look for exactly this expression. scripts/build.ts makes it .js in the built package.
+  const worker = new Worker(new URL('./worker-web.ts', import.meta.url), { type: 'module' });
   const ready = new Promise<void>((resolve, reject) => {
     worker.onmessage = () => resolve();
     worker.onerror = event => {
