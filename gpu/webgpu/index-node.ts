@@ -1,0 +1,49 @@
+/** The same kernels in Node, on Dawn from the npm package `webgpu`, an optional peer of this one. */
+import { UnsupportedError } from '../../contract/errors.ts';
+import { createWebGpuKernels as create, type WebGpuOptions } from './index.ts';
+import type { WebGpuKernels } from './kernels.ts';
+
+export * from './index.ts';
+
+export interface WebGpuNodeOptions extends WebGpuOptions {
+  /** Part of the name of the adapter, as Dawn lists them. Default: the one Dawn puts first. */
+  readonly adapter?: string;
+}
+
+/**
+ * One `GPU` for each list of Dawn's options. Subtle: Dawn ends the process when such an object is collected while a device of it
+ * lives, so none ever is.
+ */
+const gpus = new Map<string, GPU>();
+
+/** @throws UnsupportedError when the package is not installed or does not run here */
+export async function gpuOfNode(adapter?: string): Promise<GPU> {
+  const flags = adapter === undefined ? [] : [`adapter=${adapter}`];
+  const known = gpus.get(flags.join());
+  if (known) return known;
+  const gpu = (await dawn()).create(flags);
+  gpus.set(flags.join(), gpu);
+  return gpu;
+}
+
+async function dawn(): Promise<typeof import('webgpu')> {
+  try {
+    return await import('webgpu');
+  } catch (cause) {
+    throw new UnsupportedError({
+      where: 'webgpu',
+      name: 'package webgpu',
+      expected: 'to be installed and to run on this system',
+      got: cause instanceof Error ? cause.message.split('\n', 1)[0]! : String(cause),
+      hint: 'npm install webgpu@0.6.2, or use the backend wasm.',
+      cause,
+    });
+  }
+}
+
+/** As in index.ts; `gpu` defaults to Dawn. @throws UnsupportedError, MemoryError */
+export async function createWebGpuKernels(options: WebGpuNodeOptions = {}): Promise<WebGpuKernels> {
+  const { adapter, ...rest } = options;
+  if (rest.device) return await create(rest);
+  return await create({ ...rest, gpu: rest.gpu ?? (await gpuOfNode(adapter)) });
+}
