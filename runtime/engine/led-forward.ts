@@ -5,6 +5,7 @@
  */
 import type { LedConfig } from '../../contract/config.ts';
 import type { DeviceHandle, DeviceIndices, DeviceRows, Kernels } from '../../contract/kernels.ts';
+import { decoderIdsOf } from '../../contract/led-inputs.ts';
 import type { LedForwardOptions, LedInputs, LedOutputs, LedWant } from '../../contract/model.ts';
 import type { Tensor } from '../../contract/tensor.ts';
 import { sumRows } from './embed.ts';
@@ -17,7 +18,6 @@ import {
   decoderLayer,
 } from './led-decoder.ts';
 import { type ReadSources, readSources } from './led-encoder.ts';
-import { decoderIdsOf } from './led-inputs-dev.ts';
 import type { LedHeadWeights, LedWeights } from './led-weights.ts';
 import { createTurns } from './turns.ts';
 import { expectRoomFor } from './workspace.ts';

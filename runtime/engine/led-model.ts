@@ -6,11 +6,11 @@
 import type { LedConfig } from '../../contract/config.ts';
 import { UnsupportedError, ValueRangeError } from '../../contract/errors.ts';
 import type { Kernels } from '../../contract/kernels.ts';
+import { expectLedInputs, expectLedSource } from '../../contract/led-inputs.ts';
 import type { EncodedSource, LedModel } from '../../contract/model.ts';
 import { startDecoding } from './led-decoding.ts';
 import { type ReadSources, readSources } from './led-encoder.ts';
 import { forwardLed } from './led-forward.ts';
-import { expectLedInputs, expectLedSource } from './led-inputs-dev.ts';
 import type { LedWeights } from './led-weights.ts';
 
 /** What an EncodedSource of this model stands for. */

@@ -1,0 +1,198 @@
+/**
+ * What was asked for, with every default filled in and every contradiction refused.
+ *
+ * Read next: logits-processors.ts, generate.ts. Source: HF GenerationConfig.validate, _prepare_generated_length, _prepare_special_tokens.
+ */
+import type { LedConfig } from '../../contract/config.ts';
+import { expectRange, UnsupportedError, ValueRangeError } from '../../contract/errors.ts';
+import type { GenerationOptions } from '../../contract/generation.ts';
+
+const where = 'generate';
+
+/** HF: this many tokens after the prompt when nothing says how long. */
+const defaultNewTokens = 20;
+
+/** Options without anything left open. Lengths count the prompt. */
+export interface Settings {
+  /** (documents)(promptLength) */
+  readonly prompts: readonly Int32Array[];
+  readonly promptLength: number;
+  readonly maxLength: number;
+  readonly minLength: number;
+  readonly numBeams: number;
+  readonly numReturnSequences: number;
+  readonly lengthPenalty: number;
+  readonly earlyStopping: boolean | 'never';
+  readonly repetitionPenalty: number;
+  readonly noRepeatNgramSize: number;
+  readonly encoderNoRepeatNgramSize: number;
+  readonly badWordsIds: readonly (readonly number[])[];
+  readonly forcedBosTokenId: number | null;
+  readonly forcedEosTokenIds: readonly number[];
+  readonly doSample: boolean;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly seed: number;
+  readonly eosTokenIds: readonly number[];
+  readonly padTokenId: number;
+}
+
+/**
+ * @throws ValueRangeError for a value out of its range and for contradictions, UnsupportedError for beams that are drawn by lot
+ */
+export function settingsOf(options: GenerationOptions, config: LedConfig, documents: number): Settings {
+  const { vocabSize } = config;
+  const tokens = (
+    name: string,
+    ids: number | readonly number[] | undefined,
+    absent: readonly number[],
+    highest = vocabSize - 1,
+  ): number[] => {
+    const list = ids === undefined ? absent : typeof ids === 'number' ? [ids] : ids;
+    expectRange(where, name, list, 0, highest);
+    return [...list];
+  };
+  const prompts = promptsOf(options, config, documents);
+  const promptLength = prompts[0]!.length;
+  const maxLength = maxLengthOf(options, config, promptLength);
+  const minNewTokens = integer('minNewTokens', options.minNewTokens, 0, 0);
+  // HF: the number of new tokens wins over the length, where both are given.
+  const given = integer('minLength', options.minLength, 0, 0);
+  const minLength = options.minNewTokens === undefined ? given : promptLength + minNewTokens;
+  if (minLength > maxLength) {
+    const name = options.minNewTokens === undefined ? 'minLength' : 'minNewTokens';
+    const hint = 'a text cannot be forbidden to end before it has to.';
+    fail(name, `a length of at most ${maxLength}, the longest allowed`, String(minLength), hint);
+  }
+  const doSample = options.doSample ?? false;
+  const numBeams = integer('numBeams', options.numBeams, 1, 1);
+  const numReturnSequences = integer('numReturnSequences', options.numReturnSequences, 1, 1);
+  if (doSample && numBeams > 1) {
+    throw new UnsupportedError({
+      where,
+      name: 'doSample',
+      expected: 'false with more than one beam',
+      got: `true with ${numBeams} beams`,
+      hint: 'set numBeams to 1 to draw tokens, or doSample to false to search.',
+    });
+  }
+  if (!doSample && numReturnSequences > numBeams) {
+    const hint = 'search with more beams, or draw several texts with doSample.';
+    fail('numReturnSequences', `at most numBeams (${numBeams})`, String(numReturnSequences), hint);
+  }
+  const badWordsIds = options.badWordsIds ?? [];
+  for (const [i, word] of badWordsIds.entries()) {
+    if (word.length === 0) fail(`badWordsIds[${i}]`, 'at least one token', 'none');
+    expectRange(where, `badWordsIds[${i}]`, word, 0, vocabSize - 1);
+  }
+  return {
+    prompts,
+    promptLength,
+    maxLength,
+    minLength,
+    numBeams,
+    numReturnSequences,
+    lengthPenalty: finite('lengthPenalty', options.lengthPenalty, 1),
+    earlyStopping: earlyStoppingOf(options),
+    repetitionPenalty: finite('repetitionPenalty', options.repetitionPenalty, 1, value => value > 0, 'a number > 0'),
+    noRepeatNgramSize: integer('noRepeatNgramSize', options.noRepeatNgramSize, 0, 0),
+    encoderNoRepeatNgramSize: integer('encoderNoRepeatNgramSize', options.encoderNoRepeatNgramSize, 0, 0),
+    badWordsIds,
+    forcedBosTokenId: tokens('forcedBosTokenId', options.forcedBosTokenId, [])[0] ?? null,
+    forcedEosTokenIds: tokens('forcedEosTokenId', options.forcedEosTokenId, []),
+    doSample,
+    temperature: finite('temperature', options.temperature, 1, value => value > 0, 'a number > 0'),
+    topK: integer('topK', options.topK, 50, 0),
+    topP: finite('topP', options.topP, 1, value => value > 0 && value <= 1, 'a number > 0 and <= 1'),
+    seed: integer('seed', options.seed, 0, 0),
+    eosTokenIds: tokens(
+      'eosTokenId',
+      options.eosTokenId,
+      [config.eosTokenId].filter(id => id < vocabSize),
+    ),
+    padTokenId: tokens('padTokenId', options.padTokenId, [config.padTokenId])[0]!,
+  };
+}
+
+/**
+ * The prompt of each document. HF: a start token is put in front when no prompt begins with it.
+ */
+function promptsOf(
+  { decoderInputIds, decoderStartTokenId }: GenerationOptions,
+  config: LedConfig,
+  documents: number,
+): Int32Array[] {
+  const start = decoderStartTokenId ?? config.decoderStartTokenId;
+  if (start === null) {
+    return fail(
+      'decoderStartTokenId',
+      'a token id (decoder_start_token_id)',
+      'null',
+      'give decoderStartTokenId, or put decoder_start_token_id into config.json: LED starts with its eos_token_id.',
+    );
+  }
+  expectRange(where, 'decoderStartTokenId', [start], 0, config.vocabSize - 1);
+  if (decoderInputIds === undefined) return Array.from({ length: documents }, () => Int32Array.of(start));
+  if (decoderInputIds.length !== documents) {
+    fail('decoderInputIds', `${documents} prompts, one for each document`, String(decoderInputIds.length));
+  }
+  for (const [document, ids] of decoderInputIds.entries()) {
+    const name = `decoderInputIds[${document}]`;
+    if (ids.length === 0) fail(name, 'at least one token', 'none', 'leave decoderInputIds away to begin with nothing.');
+    if (ids.length !== decoderInputIds[0]!.length) {
+      fail(name, `${decoderInputIds[0]!.length} tokens, as the first prompt`, String(ids.length));
+    }
+    expectRange(where, name, ids, 0, config.vocabSize - 1);
+  }
+  if (decoderInputIds.some(ids => ids[0] === start)) return [...decoderInputIds];
+  return decoderInputIds.map(ids => Int32Array.of(start, ...ids));
+}
+
+function maxLengthOf({ maxLength, maxNewTokens }: GenerationOptions, config: LedConfig, promptLength: number): number {
+  // The last token that is written is never read again: the table needs no row for it.
+  const longest = config.maxDecoderPositionEmbeddings + 1;
+  const name = maxNewTokens !== undefined || maxLength === undefined ? 'maxNewTokens' : 'maxLength';
+  const asked =
+    name === 'maxLength'
+      ? integer('maxLength', maxLength, 0, 1)
+      : promptLength + integer('maxNewTokens', maxNewTokens, defaultNewTokens, 1);
+  // HF's own default gives way to the position table; a length somebody asked for does not.
+  const length = maxNewTokens === undefined && maxLength === undefined ? Math.min(asked, longest) : asked;
+  if (length > longest) {
+    const most = name === 'maxLength' ? longest : longest - promptLength;
+    const got = String(name === 'maxLength' ? length : maxNewTokens);
+    fail(name, `at most ${most} (max_decoder_position_embeddings ${longest - 1})`, got);
+  }
+  if (promptLength >= length) {
+    const hint = 'raise maxLength or maxNewTokens, or shorten the prompt.';
+    fail('decoderInputIds', `a prompt shorter than ${length}, the longest allowed`, `${promptLength} tokens`, hint);
+  }
+  return length;
+}
+
+function earlyStoppingOf({ earlyStopping = false }: GenerationOptions): boolean | 'never' {
+  if (typeof earlyStopping === 'boolean' || earlyStopping === 'never') return earlyStopping;
+  return fail('earlyStopping', "true, false or 'never'", String(earlyStopping));
+}
+
+function integer(name: string, value: number | undefined, absent: number, lowest: number): number {
+  if (value === undefined) return absent;
+  if (Number.isSafeInteger(value) && value >= lowest) return value;
+  return fail(name, `an integer >= ${lowest}`, String(value));
+}
+
+function finite(
+  name: string,
+  value: number | undefined,
+  absent: number,
+  allowed: (value: number) => boolean = () => true,
+  expected = 'a finite number',
+): number {
+  if (value === undefined) return absent;
+  return Number.isFinite(value) && allowed(value) ? value : fail(name, expected, String(value));
+}
+
+function fail(name: string, expected: string, got: string, hint?: string): never {
+  throw new ValueRangeError({ where, name, expected, got, ...(hint === undefined ? {} : { hint }) });
+}
