@@ -284,9 +284,9 @@ export const mutants: readonly Mutant[] = [
     name: 'pre-norm',
     mistake: 'the layer norm stands before attention too',
     file: files.encoder,
-    find: 'selfAttention(hiddenStates, weights, layer, roles, bandOfLayer(config, layer))',
+    find: 'selfAttention(hiddenStates, weights, `${name}.attention.self`',
     replace:
-      'selfAttention(norm(hiddenStates, weights, `${name}.attention.output.LayerNorm`, eps), weights, layer, roles, bandOfLayer(config, layer))',
+      'selfAttention(norm(hiddenStates, weights, `${name}.attention.output.LayerNorm`, eps), weights, `${name}.attention.self`',
   },
   {
     name: 'residual-after-attention',

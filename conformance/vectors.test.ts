@@ -218,6 +218,8 @@ describe('masks, positions, global tokens', () => {
   });
 });
 
+const firstLayer = 'encoder.layer.0.attention.self';
+
 /** The weights of one self-attention layer, as layer 0. */
 const selfAttentionWeights: Weights = name => {
   const weights = cases.self_attention_layer.weights;
@@ -249,7 +251,13 @@ describe('self-attention layer', () => {
         states.map(s => Math.min(s, 1)),
         states.map(s => Number(s === 2)),
       );
-      const { attended, attentions } = selfAttention(row(hiddenStates, b), selfAttentionWeights, 0, roles, band);
+      const { attended, attentions } = selfAttention(
+        row(hiddenStates, b),
+        selfAttentionWeights,
+        firstLayer,
+        roles,
+        band,
+      );
       expectClose(attended, row(tensor(example.attn_output), b), cases.self_attention_layer.atol);
 
       // Their columns: largest number of global tokens in the batch, own ones first; causal bands without the columns after the token.
@@ -322,7 +330,7 @@ describe('self-attention layer, backward', () => {
         states.map(s => Math.min(s, 1)),
         states.map(s => Number(s === 2)),
       );
-      const { attentions } = selfAttention(input, selfAttentionWeights, 0, roles, band);
+      const { attentions } = selfAttention(input, selfAttentionWeights, firstLayer, roles, band);
       const weightOf = (name: string): Tensor64 =>
         selfAttentionWeights(`encoder.layer.0.attention.self.${name}.weight`) as Tensor64;
       const project = (name: string, from: Tensor64): Tensor64 =>

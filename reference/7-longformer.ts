@@ -91,17 +91,16 @@ export function bandOfLayer(config: LongformerConfig, layer: number): Band {
 /**
  * Local and global attention of one layer, before its output projection.
  *
- * hiddenStates: (T, C). Returns attended (T, C) and the probabilities of both kinds.
- * Source: HF LongformerSelfAttention.forward.
+ * hiddenStates: (T, C); name: where its six projections are, `encoder.layer.0.attention.self` or the like.
+ * Returns attended (T, C) and the probabilities of both kinds. Source: HF LongformerSelfAttention.forward.
  */
 export function selfAttention(
   hiddenStates: Tensor64,
   weights: Weights,
-  layer: number,
+  name: string,
   roles: TokenRoles,
   band: Band,
 ): { attended: Tensor64; attentions: LayerAttentions } {
-  const name = `encoder.layer.${layer}.attention.self`;
   const query = dense(hiddenStates, weights, `${name}.query`); // (T, C)
   const key = dense(hiddenStates, weights, `${name}.key`); // (T, C)
   const value = dense(hiddenStates, weights, `${name}.value`); // (T, C)
@@ -129,7 +128,8 @@ export function encoderLayer(
 ): { hiddenStates: Tensor64; attentions: LayerAttentions } {
   const name = `encoder.layer.${layer}`;
   const eps = config.layerNormEps;
-  const { attended, attentions } = selfAttention(hiddenStates, weights, layer, roles, bandOfLayer(config, layer));
+  const band = bandOfLayer(config, layer);
+  const { attended, attentions } = selfAttention(hiddenStates, weights, `${name}.attention.self`, roles, band);
 
   const projected = dense(attended, weights, `${name}.attention.output.dense`); // (T, C)
   const afterAttention = norm(add(projected, hiddenStates), weights, `${name}.attention.output.LayerNorm`, eps);

@@ -1,16 +1,15 @@
 /**
- * The reference as a backend: 7 and 8 behind the outer seam. The only file here that waits for anything.
+ * The reference as a backend: 7 and 8 behind the outer seam; 9 by way of led-model.ts. Nothing else in this folder waits for anything.
  */
 import type { Checkpoint } from '../contract/checkpoint.ts';
 import type { LongformerConfig } from '../contract/config.ts';
 import { expectEncoderInputs, expectLogitRows } from '../contract/encoder-inputs.ts';
-import { AbortedError, CheckpointError, UnsupportedError } from '../contract/errors.ts';
+import { AbortedError, CheckpointError } from '../contract/errors.ts';
 import type {
   Backend,
   EncoderInputs,
   EncoderOutputs,
   ForwardOptions,
-  LedModel,
   LoadOptions,
   LongformerModel,
   Want,
@@ -34,14 +33,11 @@ import {
   sequenceClassificationLogits,
   tokenClassificationLogits,
 } from './8-heads.ts';
+import { loadLed } from './led-model.ts';
 
 /** The float64 reference. Slow on purpose: about 10⁹ multiply-adds a second. */
 export function createReferenceBackend(): Backend {
   return { name: 'reference', loadLongformer, loadLed, dispose: () => {} };
-}
-
-async function loadLed(): Promise<LedModel> {
-  throw new UnsupportedError({ where: 'reference', name: 'model', expected: 'a Longformer', got: 'led' });
 }
 
 async function loadLongformer(checkpoint: Checkpoint, options: LoadOptions = {}): Promise<LongformerModel> {

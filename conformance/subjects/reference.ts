@@ -71,7 +71,7 @@ async function runLayer(
     const band = reference.bandOfLayer(config, layer);
     const result =
       testCase.level === 'attention'
-        ? reference.selfAttention(input, weights, layer, roles, band)
+        ? reference.selfAttention(input, weights, `encoder.layer.${layer}.attention.self`, roles, band)
         : reference.encoderLayer(input, weights, layer, roles, config);
     const values = 'attended' in result ? result.attended : result.hiddenStates;
     await sink.write(outputName, row * size, values.data);
