@@ -38,10 +38,24 @@ export function resolveOptions(options: GenerationOptions, config: LedConfig, do
     throw new UnsupportedError({ where, name: 'doSample', expected: 'false', got: 'true', hint });
   }
   const prompt = promptOf(options, config, document);
-  const newTokens = options.maxNewTokens ?? (options.maxLength === undefined ? 20 : undefined); // HF's default
-  const maxLength = newTokens === undefined ? options.maxLength! : prompt.length + newTokens;
-  const minNewTokens = options.minNewTokens ?? 0;
-  const minLength = minNewTokens > 0 ? prompt.length + minNewTokens : (options.minLength ?? 0);
+  const rows = config.maxDecoderPositionEmbeddings;
+  const longest = rows + 1; // the last token that is written is not read again: it needs no position
+  const byDefault = Math.min(prompt.length + 20, longest); // 20 new tokens, as HF
+  const asked = options.maxNewTokens === undefined ? options.maxLength : prompt.length + options.maxNewTokens;
+  const maxLength = asked ?? byDefault;
+  const minLength =
+    options.minNewTokens === undefined ? (options.minLength ?? 0) : prompt.length + options.minNewTokens;
+  const [longestName, shortestName] = [
+    options.maxNewTokens === undefined ? 'maxLength' : 'maxNewTokens',
+    options.minNewTokens === undefined ? 'minLength' : 'minNewTokens',
+  ];
+  expectRange(where, longestName, [maxLength], 1, longest, `max_decoder_position_embeddings is ${rows}.`);
+  if (prompt.length >= maxLength) {
+    const expected = `a prompt shorter than ${maxLength}, the longest allowed`;
+    const hint = 'raise maxLength or maxNewTokens, or shorten the prompt.';
+    throw new ValueRangeError({ where, name: 'decoderInputIds', expected, got: `${prompt.length} tokens`, hint });
+  }
+  expectRange(where, shortestName, [minLength], 0, maxLength, 'a text cannot be forbidden to end before it has to.');
   const resolved: ResolvedOptions = {
     prompt,
     maxLength,
@@ -92,12 +106,8 @@ function promptOf(
 }
 
 function expectNumbers(options: ResolvedOptions, config: LedConfig): void {
-  const { prompt, maxLength, minLength, numBeams, numReturnSequences, endTokenIds, badWordsIds } = options;
-  const rows = config.maxDecoderPositionEmbeddings;
+  const { numBeams, numReturnSequences, endTokenIds, badWordsIds } = options;
   const lastToken = config.vocabSize - 1;
-  const hint = `the prompt has ${prompt.length} tokens, the decoder's position table ${rows}.`;
-  expectRange(where, 'maxLength', [maxLength], prompt.length + 1, rows, hint);
-  expectRange(where, 'minLength', [minLength], 0, maxLength, 'a minimum above the maximum cannot be met.');
   expectRange(where, 'numBeams', [numBeams], 1, most);
   expectRange(where, 'numReturnSequences', [numReturnSequences], 1, numBeams, 'there are as many sequences as beams.');
   expectRange(where, 'noRepeatNgramSize', [options.noRepeatNgramSize], 0, most);
