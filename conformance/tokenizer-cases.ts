@@ -336,6 +336,7 @@ function withoutToken(encoding: Encoding, token: number): Encoding {
     specialTokensMask: drop(encoding.specialTokensMask),
     tokenTypeIds: drop(encoding.tokenTypeIds),
     sequenceIds: drop(encoding.sequenceIds),
+    wordIds: drop(encoding.wordIds),
     offsets: dropPair(encoding.offsets),
     codePointOffsets: dropPair(encoding.codePointOffsets),
     overflowing: encoding.overflowing,

@@ -15,6 +15,8 @@ export interface Encoding {
   readonly tokenTypeIds: Int32Array;
   /** (T) 0 = first text, 1 = second, -1 = special (HF: None). HF `sequence_ids`. */
   readonly sequenceIds: Int32Array;
+  /** (T) Number of the word of its text, as the text was cut before merging; -1 = special. HF `word_ids`. */
+  readonly wordIds: Int32Array;
   /** (T, 2) start and end in UTF-16 code units of the token's own text: `text.slice(start, end)`. Special tokens: 0, 0. */
   readonly offsets: Int32Array;
   /** (T, 2) the same in code points, as Python counts. HF `offset_mapping`. */
@@ -54,6 +56,7 @@ export function buildEncoding(
   const inputIds = new Int32Array(length);
   const specialTokensMask = new Int32Array(length);
   const sequenceIds = new Int32Array(length).fill(-1);
+  const wordIds = new Int32Array(length).fill(-1);
   const codePointOffsets = new Int32Array(2 * length);
   const offsets = new Int32Array(2 * length);
 
@@ -73,6 +76,7 @@ export function buildEncoding(
         : [columns.starts[token]!, columns.ends[token]!];
       inputIds[row] = columns.ids[token]!;
       sequenceIds[row] = sequence;
+      wordIds[row] = columns.words[token]!;
       codePointOffsets[2 * row] = start;
       codePointOffsets[2 * row + 1] = end;
       offsets[2 * row] = unitIndices === null ? start : unitIndices[start]!;
@@ -86,6 +90,7 @@ export function buildEncoding(
     specialTokensMask,
     tokenTypeIds: new Int32Array(length),
     sequenceIds,
+    wordIds,
     offsets,
     codePointOffsets,
     overflowing,

@@ -16,7 +16,12 @@ export interface TokenColumns {
   /** Blanks at its beginning and end, as it stands in the text. */
   readonly leadingBlanks: number[];
   readonly trailingBlanks: number[];
+  /** Number of the word it is a part of. An added token is a word. */
+  readonly words: number[];
 }
+
+/** The word after those that are there. */
+export const nextWord = ({ words }: TokenColumns): number => (words.at(-1) ?? -1) + 1;
 
 /** What the tokens of the vocabulary are made of, by id. */
 export interface TokenMeasures {
@@ -44,6 +49,7 @@ export function appendWord(
   let current = codePoint - 1; // code point whose bytes are being consumed
   let next = codePoint;
   let bytesOfCurrent = 0; // not consumed yet
+  const word = nextWord(columns);
   for (const id of ids) {
     let bytes = measures.bytes[id]!;
     let first = -1;
@@ -65,6 +71,7 @@ export function appendWord(
     columns.ends.push(current + 1);
     columns.leadingBlanks.push(measures.leadingBlanks[id]!);
     columns.trailingBlanks.push(measures.trailingBlanks[id]!);
+    columns.words.push(word);
   }
   return next;
 }

@@ -12,7 +12,7 @@ import { BytePairs } from './byte-pairs.ts';
 import { blankSymbol, symbolBytes } from './byte-symbols.ts';
 import type { SpecialTokenIds, TokenizerDefinition } from './definition.ts';
 import { buildEncoding, type EncodedText, type Encoding } from './encoding.ts';
-import { appendWord, codeUnitIndices, type TokenColumns, type TokenMeasures } from './offsets.ts';
+import { appendWord, codeUnitIndices, nextWord, type TokenColumns, type TokenMeasures } from './offsets.ts';
 import { planWindows, type Truncation } from './windows.ts';
 import { wordEnd } from './words.ts';
 
@@ -96,7 +96,7 @@ export function createTokenizer(definition: TokenizerDefinition, options: Tokeni
     }
     const text = given.replace(/\p{Surrogate}/gu, '\ufffd');
     const unitIndices = codeUnitIndices(text);
-    const columns: TokenColumns = { ids: [], starts: [], ends: [], leadingBlanks: [], trailingBlanks: [] };
+    const columns: TokenColumns = { ids: [], starts: [], ends: [], leadingBlanks: [], trailingBlanks: [], words: [] };
     let codePoint = 0;
     let at = 0;
     for (const { start, end, token } of finder.find(text, splitSpecialTokens)) {
@@ -112,6 +112,7 @@ export function createTokenizer(definition: TokenizerDefinition, options: Tokeni
         columns.ends.push(codePoint);
         columns.leadingBlanks.push(countBlanks(found, 1));
         columns.trailingBlanks.push(countBlanks(found, -1));
+        columns.words.push(nextWord(columns));
       }
     }
     return { columns, unitIndices };
