@@ -1,0 +1,60 @@
+/** Vectors of texts. Source: HF FeatureExtractionPipeline; pooling as in sentence encoders. */
+import { UnsupportedError } from '../../contract/errors.ts';
+import type { Tensor } from '../../contract/tensor.ts';
+import { encodeDocument, forwardAll, type TaskModel, type TaskOptions } from './documents.ts';
+
+export interface FeatureExtractionOptions extends TaskOptions {
+  /** none: a vector for each token; cls: that of <s>; mean: their mean, special tokens included. Default none. */
+  readonly pooling?: 'none' | 'cls' | 'mean';
+  /** Vectors are divided by their length. Default false. */
+  readonly normalize?: boolean;
+}
+
+/** Of each text: (1, T, C) without pooling, else (1, C). Any checkpoint will do: what its head makes of the states is not looked at. */
+export async function extractFeatures(
+  task: TaskModel,
+  texts: readonly string[],
+  options: FeatureExtractionOptions = {},
+): Promise<Tensor[]> {
+  const { pooling = 'none', normalize = false } = options;
+  if (!['none', 'cls', 'mean'].includes(pooling)) {
+    throw new UnsupportedError({
+      where: 'feature-extraction',
+      name: 'pooling',
+      expected: 'none, cls or mean',
+      got: String(pooling),
+    });
+  }
+  const sequences = texts.map(text => ({ encoding: encodeDocument(task, text, options), texts: [text] }));
+  const wantsNoLogits = task.model.config.head === 'maskedLm';
+  const withRows = wantsNoLogits ? sequences.map(each => ({ ...each, logitRows: new Int32Array(0) })) : sequences;
+  const outputs = await forwardAll(task, withRows, options, { lastHiddenState: true });
+  return outputs.map(({ lastHiddenState }) => {
+    const pooled = pool(lastHiddenState!, pooling);
+    return normalize ? normalized(pooled) : pooled;
+  });
+}
+
+/** (T, C) → (1, T, C) or (1, C). */
+function pool({ shape, data }: Tensor, pooling: 'none' | 'cls' | 'mean'): Tensor {
+  const [tokens, hiddenSize] = shape as [number, number];
+  if (pooling === 'none') return { shape: [1, tokens, hiddenSize], data };
+  if (pooling === 'cls') return { shape: [1, hiddenSize], data: data.slice(0, hiddenSize) };
+  const sums = new Float64Array(hiddenSize);
+  for (let t = 0; t < tokens; t++) for (let c = 0; c < hiddenSize; c++) sums[c]! += data[t * hiddenSize + c]!;
+  const mean = sums.map(sum => sum / tokens);
+  return { shape: [1, hiddenSize], data: data instanceof Float64Array ? mean : new Float32Array(mean) };
+}
+
+/** Each vector of length 1; a zero vector stays. */
+function normalized({ shape, data }: Tensor): Tensor {
+  const hiddenSize = shape.at(-1)!;
+  const result = data.slice();
+  for (let from = 0; from < data.length; from += hiddenSize) {
+    let squares = 0;
+    for (let c = 0; c < hiddenSize; c++) squares += data[from + c]! ** 2;
+    const length = Math.sqrt(squares) || 1;
+    for (let c = 0; c < hiddenSize; c++) result[from + c] = data[from + c]! / length;
+  }
+  return { shape, data: result };
+}

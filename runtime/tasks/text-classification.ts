@@ -1,0 +1,45 @@
+/** Which label a text has. Source: HF TextClassificationPipeline. */
+import { encodeDocument, forwardAll, largest, softmax, type TaskModel, type TaskOptions } from './documents.ts';
+import { expectHead } from './heads.ts';
+
+export interface TextClassificationOptions extends TaskOptions {
+  /** Labels returned, best first; null = all. HF `top_k`, default 1. */
+  readonly topK?: number | null;
+  /** Default: sigmoid for a single label, softmax for several. HF `function_to_apply`; HF's problem_type is not looked at. */
+  readonly functionToApply?: 'sigmoid' | 'softmax' | 'none';
+}
+
+export interface LabelScore {
+  readonly label: string;
+  readonly score: number;
+}
+
+/** A text, or a text with a second one. */
+export type ClassificationInput = string | { readonly text: string; readonly textPair: string };
+
+/** The labels of each text, best first. @throws UnsupportedError for another head; ValueRangeError, AbortedError */
+export async function classifyTexts(
+  task: TaskModel,
+  inputs: readonly ClassificationInput[],
+  options: TextClassificationOptions = {},
+): Promise<LabelScore[][]> {
+  const { config } = task.model;
+  expectHead('text-classification', config.head, 'sequenceClassification');
+  const { topK = 1, functionToApply = config.labels === 1 ? 'sigmoid' : 'softmax' } = options;
+  const sequences = inputs.map(input => {
+    const [text, textPair] = typeof input === 'string' ? [input] : [input.text, input.textPair];
+    const encoding = encodeDocument(task, text, options, textPair);
+    return { encoding, texts: textPair === undefined ? [text] : [text, textPair] };
+  });
+  const outputs = await forwardAll(task, sequences, options);
+  return outputs.map(({ logits }) => {
+    const scores = scoresOf(logits!.data, functionToApply);
+    return largest(scores, topK ?? scores.length).map(([id, score]) => ({ label: config.labelNames[id]!, score }));
+  });
+}
+
+function scoresOf(logits: ArrayLike<number>, functionToApply: 'sigmoid' | 'softmax' | 'none'): Float64Array {
+  if (functionToApply === 'softmax') return softmax(logits);
+  const scores = Float64Array.from(logits);
+  return functionToApply === 'none' ? scores : scores.map(logit => 1 / (1 + Math.exp(-logit)));
+}
