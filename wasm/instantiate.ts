@@ -121,6 +121,7 @@ export interface KernelExports {
     head: number,
     groups: number,
     group: number,
+    groupCount: number,
     queryCount: number,
     keyCount: number,
     causal: number,

@@ -140,10 +140,11 @@ const jobs: Record<
     );
   },
 
-  /** heads; then as exported, without head and group. A chunk is a head of a group. */
+  /** heads, groups per chunk; then as exported, without head and range of groups. A chunk is a head of some groups. */
   fullAttention(exports, values, _floats, chunk) {
-    const [heads, out, query, key, value, hiddenSize, headDim, groups] = slice<8>(values, 0);
-    const [queryCount, keyCount, causal, groupDocuments, documents, roles] = slice<6>(values, 8);
+    const [heads, chunkGroups, out, query, key, value, hiddenSize, headDim, groups] = slice<9>(values, 0);
+    const group = Math.floor(chunk / heads) * chunkGroups;
+    const [queryCount, keyCount, causal, groupDocuments, documents, roles] = slice<6>(values, 9);
     exports.fullAttention(
       out,
       query,
@@ -153,7 +154,8 @@ const jobs: Record<
       headDim,
       chunk % heads,
       groups,
-      Math.floor(chunk / heads),
+      group,
+      Math.min(chunkGroups, groups - group),
       queryCount,
       keyCount,
       causal,

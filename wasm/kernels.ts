@@ -89,6 +89,9 @@ class Sequence extends Handle {
   }
 }
 
+/** Queries that full attention takes together: assembly/full-attention.ts. */
+const queriesOfTile = 4;
+
 /** A window wider than this sees everything; it keeps window arithmetic inside 32 bits. */
 const widestWindow = 2 ** 29;
 
@@ -375,14 +378,16 @@ export class WasmKernels implements Kernels {
   ): void {
     const { heads, groups } = pattern;
     const from = this.#use(query, Rows);
+    // Groups that read the same document are done together; caches have nothing in common.
+    const chunkGroups = sequence === null ? 1 : queriesOfTile;
     this.#team.run(
       'fullAttention',
       [
-        ...[heads, this.#use(out, Rows).address, from.address],
+        ...[heads, chunkGroups, this.#use(out, Rows).address, from.address],
         ...[this.#use(key, Rows).address, this.#use(value, Rows).address, from.features, from.features / heads, groups],
-        ...[from.rows / groups, ...this.#keysOf(sequence, pattern)],
+        ...[from.rows / groups, ...this.#keysOf(sequence, pattern, from.features / heads)],
       ],
-      groups * heads,
+      heads * Math.ceil(groups / chunkGroups),
     );
   }
 
@@ -402,7 +407,7 @@ export class WasmKernels implements Kernels {
       'fullProbabilities',
       [
         ...[to.address, to.features, from.address, this.#use(key, Rows).address, from.features, from.features / heads],
-        ...[groups, group, from.rows / groups, ...this.#keysOf(sequence, pattern)],
+        ...[groups, group, from.rows / groups, ...this.#keysOf(sequence, pattern, from.features / heads)],
       ],
       heads,
     );
@@ -431,12 +436,17 @@ export class WasmKernels implements Kernels {
   }
 
   /** keyCount, causal, groupDocuments, documents and roles, as the kernels of full attention want them. */
-  #keysOf(sequence: DeviceSequence | null, { keyCount, groupDocuments, causal }: FullPattern): number[] {
+  #keysOf(
+    sequence: DeviceSequence | null,
+    { keyCount, groupDocuments, causal }: FullPattern,
+    headDim: number,
+  ): number[] {
     const known = sequence && this.#use(sequence, Sequence);
     const documents = groupDocuments && this.#use(groupDocuments, Indices);
-    // The scores of one query lie in a region of fixed size; a decoder's positions are far fewer.
+    // The scores of a tile and its results lie in a region of fixed size; LED's sources and targets are shorter.
     const longest = known ? known.longestDocument : keyCount;
-    if (longest > mostPacked) throw new TypeError(`wasm: ${longest} keys, at most ${mostPacked}`);
+    const most = 8 * Math.floor(mostPacked / queriesOfTile / 8) - 8 * Math.ceil(headDim / 8);
+    if (longest > most) throw new TypeError(`wasm: ${longest} keys, at most ${most}`);
     return [keyCount, Number(causal), documents?.address ?? 0, known?.address ?? 0, known?.rolesAddress ?? 0];
   }
 

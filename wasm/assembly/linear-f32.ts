@@ -42,8 +42,10 @@ export function linear(
   const inputBytes = (<usize>inputStride) << 2;
   for (let row = 0; row < rows; row += MC) {
     const blockRows = min(MC, rows - row);
-    for (let k = 0; k < inFeatures; k += PACKED) {
-      const count = min(PACKED, inFeatures - k);
+    // One or two tiles of rows, as in a step of a decoder, are packed in one piece: then the weights stream by in the order they lie in.
+    const piece = tilesOf(blockRows) <= 2 ? (MC / MR / 2) * PACKED : PACKED;
+    for (let k = 0; k < inFeatures; k += piece) {
+      const count = min(piece, inFeatures - k);
       const from = input + <usize>row * inputBytes + ((<usize>k) << 2);
       const tiles = tilesOf(blockRows);
       for (let t = 0; t < tiles; t++) {
@@ -140,14 +142,15 @@ function lowTile(height: i32, count: i32, a: usize, b: usize, c: usize, cStride:
 
 /** One tile, `count` steps in blocks of KC. Without a bias, c is added to. */
 function multiplyTile(height: i32, count: i32, a: usize, b: usize, c: usize, stride: usize, bias: usize): void {
-  const first = min(count, KC);
-  const init = bias ? bias : c;
-  const initStride: usize = bias ? <usize>0 : stride;
-  if (height === MR) tile(first, a, b, c, stride, init, initStride);
-  else lowTile(height, first, a, b, c, stride, init, initStride);
-  if (count === first) return;
-  a += (<usize>(first * MR)) << 2;
-  b += (<usize>first) << 5;
-  if (height === MR) tile(count - first, a, b, c, stride, c, stride);
-  else lowTile(height, count - first, a, b, c, stride, c, stride);
+  let init = bias ? bias : c;
+  let initStride: usize = bias ? <usize>0 : stride;
+  for (let k = 0; k < count; k += KC) {
+    const steps = min(KC, count - k);
+    if (height === MR) tile(steps, a, b, c, stride, init, initStride);
+    else lowTile(height, steps, a, b, c, stride, init, initStride);
+    init = c;
+    initStride = stride;
+    a += (<usize>(KC * MR)) << 2;
+    b += (<usize>KC) << 5;
+  }
 }
