@@ -4,6 +4,7 @@
 export { type BatchInputs, type BatchOptions, forwardBatch, memorySink, splitBatch, type TensorSink } from './batch.ts';
 export { type ByteSource, createMemorySource } from './checkpoint/byte-source.ts';
 export type { ExpectedTensor } from './checkpoint/expected-tensor.ts';
+export { parseGenerationSettings, readGenerationSettings } from './checkpoint/generation-settings.ts';
 export {
   type CheckpointFiles,
   createCheckpoint,
@@ -41,4 +42,14 @@ export {
 export { openShards, parseShardIndex, type ShardIndex } from './checkpoint/shards.ts';
 export { canonicalName, expectedTensors } from './checkpoint/tensor-names.ts';
 export { createBackend } from './engine/backend.ts';
+export { type GenerateOptions, type GenerationProgress, generate } from './generation/generate.ts';
+export type { WrittenToken } from './generation/step-hooks.ts';
+export {
+  forwardLedBatch,
+  type GenerateBatchOptions,
+  type GeneratedBatch,
+  generateBatch,
+  type LedBatchInputs,
+  splitLedBatch,
+} from './led-batch.ts';
 export * from './tokenizer/index.ts';

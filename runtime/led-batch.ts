@@ -5,10 +5,11 @@
  */
 import type { LedConfig } from '../contract/config.ts';
 import { ShapeError, ValueRangeError } from '../contract/errors.ts';
-import type { LedInputs, LedModel, LedOutputs } from '../contract/model.ts';
+import type { EncoderInputs, LedInputs, LedModel, LedOutputs } from '../contract/model.ts';
 import type { Tensor } from '../contract/tensor.ts';
 import { AttentionLayout, type BatchOptions, type TensorSink } from './batch.ts';
 import type { IntegerTensor } from './checkpoint/safetensors.ts';
+import { type GenerateOptions, generate } from './generation/generate.ts';
 
 /** The inputs of HF's LED forward by HF's names. Sources [batch, n], targets [batch, u]; embeds one axis (C) more. */
 export interface LedBatchInputs {
@@ -213,6 +214,89 @@ function layerTensors(
       { name: `cross_attentions.${layer}`, shape: [rows, heads, target, length] },
     ]),
   ];
+}
+
+/** Options of generation for a batch; prompts come as the tensor `decoder_input_ids`. */
+export type GenerateBatchOptions = Omit<GenerateOptions, 'decoderInputIds'>;
+
+export interface GeneratedBatch {
+  /** (batch * numReturnSequences, longest) Token ids, filled up at the end. HF `sequences`. */
+  readonly sequences: IntegerTensor;
+  /** (batch * numReturnSequences). Beam search; null otherwise. HF `sequences_scores`. */
+  readonly sequencesScores: Tensor | null;
+}
+
+/**
+ * Generates for a batch as HF's generate does: without an attention mask, padding is where the ids are pad_token_id.
+ *
+ * @throws as splitLedBatch and generate
+ */
+export async function generateBatch(
+  model: LedModel,
+  inputs: LedBatchInputs,
+  options: GenerateBatchOptions = {},
+): Promise<GeneratedBatch> {
+  for (const name of ['decoder_inputs_embeds', 'decoder_attention_mask'] as const) {
+    if (inputs[name] === undefined) continue;
+    const hint = 'a prompt is given as decoder_input_ids, and all of it counts.';
+    throw new ValueRangeError({ where: 'generate', name, expected: 'nothing', got: 'a tensor', hint });
+  }
+  const { config } = model;
+  const padTokenId = options.padTokenId ?? config.padTokenId;
+  const eosTokenIds = [options.eosTokenId ?? config.eosTokenId].flat();
+  const keepsPadding = (options.encoderNoRepeatNgramSize ?? 0) > 0; // HF counts n-grams of the padding too
+  const rows = splitLedBatch(inputs);
+  const documents = rows.map(row => {
+    const masked = { ...row, attentionMask: row.attentionMask ?? inferredMask(row, padTokenId, eosTokenIds) };
+    return keepsPadding ? sourceOf(masked) : sourceOf(masked, lastToken(masked));
+  });
+  const decoderInputIds = inputs.decoder_input_ids && rows.map(row => row.decoderInputIds!);
+  const generated = (await generate(model, documents, { ...options, decoderInputIds })).flat();
+  const longest = generated.reduce((most, { ids }) => Math.max(most, ids.length), 0);
+  const isBeamSearch = generated[0]!.score !== null;
+  // HF fills beams with the ending token where padding is token 0.
+  const fill = isBeamSearch ? padTokenId || eosTokenIds[0]! : padTokenId;
+  const data = new Int32Array(generated.length * longest).fill(fill);
+  for (const [row, { ids }] of generated.entries()) data.set(ids, row * longest);
+  return {
+    sequences: { shape: [generated.length, longest], data },
+    sequencesScores: isBeamSearch
+      ? { shape: [generated.length], data: Float64Array.from(generated, ({ score }) => score!) }
+      : null,
+  };
+}
+
+/** HF _prepare_attention_mask_for_generation: only where padding cannot be mistaken for the end of a text. */
+function inferredMask(
+  { inputIds }: LedInputs,
+  padTokenId: number,
+  eosTokenIds: readonly number[],
+): Int32Array | undefined {
+  if (!inputIds?.includes(padTokenId) || eosTokenIds.includes(padTokenId)) return undefined;
+  return inputIds.map(id => Number(id !== padTokenId));
+}
+
+/** Tokens up to the last one that is no padding; all of them when everything is. */
+function lastToken({ attentionMask, inputIds, inputsEmbeds }: LedInputs): number {
+  const length = inputIds?.length ?? inputsEmbeds!.shape[0]!;
+  return (attentionMask && attentionMask.lastIndexOf(1) + 1) || length;
+}
+
+/** The source of a row, its first `length` tokens. */
+function sourceOf(
+  { inputIds, inputsEmbeds, attentionMask, globalAttentionMask }: LedInputs,
+  length = inputIds?.length ?? inputsEmbeds!.shape[0]!,
+): EncoderInputs {
+  const document = {
+    inputIds: inputIds?.subarray(0, length),
+    inputsEmbeds: inputsEmbeds && {
+      shape: [length, inputsEmbeds.shape[1]!],
+      data: inputsEmbeds.data.subarray(0, length * inputsEmbeds.shape[1]!),
+    },
+    attentionMask: attentionMask?.subarray(0, length),
+    globalAttentionMask: globalAttentionMask?.subarray(0, length),
+  };
+  return Object.fromEntries(Object.entries(document).filter(([, value]) => value !== undefined)) as EncoderInputs;
 }
 
 function namedOutputs(output: LedOutputs): [string, Tensor][] {

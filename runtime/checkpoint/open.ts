@@ -122,13 +122,13 @@ async function closeOnError<Result>(open: { close(): Promise<void> }, step: () =
 }
 
 /**
- * Text of a config.json. The source is closed.
+ * Text of a config.json, or of another JSON file beside it. The source is closed.
  *
  * @throws ConfigError when it is too large or not UTF-8, IoError
  */
-export async function readConfigText(source: ByteSource): Promise<string> {
+export async function readConfigText(source: ByteSource, name = 'config.json'): Promise<string> {
   return readText(source, maxConfigBytes, (expected, got) => {
-    throw new ConfigError({ where: 'parseConfig', name: 'config.json', expected, got });
+    throw new ConfigError({ where: 'parseConfig', name, expected, got });
   });
 }
 

@@ -2,7 +2,7 @@
  * config.json → LedConfig, and the choice between the two families by `model_type`.
  *
  * LED's fields have names of their own (d_model, encoder_layers, …); Hugging Face also takes some of Longformer's for them.
- * Generation settings that old versions wrote into config.json are not read here: generation/settings.ts. Source: HF LEDConfig.
+ * Generation settings that old versions wrote into config.json are not read here: generation-settings.ts. Source: HF LEDConfig.
  * Read before: parse-config.ts. Read next: tensor-names.ts.
  */
 import type { LedConfig, LedHead, LongformerHead, ModelConfig } from '../../contract/config.ts';
