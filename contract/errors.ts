@@ -26,6 +26,7 @@ export type ErrorCode =
   | 'E_CASE'
   | 'E_MEMORY'
   | 'E_DEVICE'
+  | 'E_HUB'
   | 'E_ABORTED';
 
 /** Base of all typed errors. `code` is stable; the message may be reworded. */
@@ -154,6 +155,27 @@ export class DeviceError extends LongformerError {
 
   constructor(complaint: Complaint & { readonly reason: DeviceReason }) {
     super('E_DEVICE', complaint);
+    this.reason = complaint.reason;
+  }
+}
+
+export type HubReason =
+  | 'NotFound'
+  | 'Unauthorized'
+  | 'Offline'
+  | 'Network'
+  | 'BadResponse'
+  | 'Redirect'
+  | 'UnsafeName'
+  | 'WrongSize'
+  | 'WrongHash';
+
+/** A model that cannot be fetched from the hub, or files of it that are not what the hub says they are. */
+export class HubError extends LongformerError {
+  readonly reason: HubReason;
+
+  constructor(complaint: Complaint & { readonly reason: HubReason }) {
+    super('E_HUB', complaint);
     this.reason = complaint.reason;
   }
 }

@@ -1,0 +1,77 @@
+/** A model source → a model on a device, with its tokenizer; everything is given back together. */
+import type { LedConfig } from '../contract/config.ts';
+import type { LedModel, LoadOptions, LongformerModel } from '../contract/model.ts';
+import type { OpenOptions } from '../runtime/checkpoint/open.ts';
+import { openCheckpointFiles, openLedCheckpointFiles } from '../runtime/checkpoint/open.ts';
+import type { Tokenizer } from '../runtime/tokenizer/index.ts';
+import { createDevice, type DeviceOptions } from './devices.ts';
+import type { HubOptions } from './hub/hub-options.ts';
+import { type ModelSource, openSource, openTokenizer } from './model-source.ts';
+
+export interface PretrainedOptions extends HubOptions, DeviceOptions {
+  /** wasm (the default), reference or webgpu. */
+  readonly device?: string;
+  /** Called with the share of the tensors that are loaded, 0..1. */
+  readonly onProgress?: (done: number) => void;
+}
+
+/** A loaded model. `await using` gives it back by itself. */
+export interface Pretrained<Model> {
+  readonly model: Model;
+  readonly tokenizer: Tokenizer;
+  /** Gives back memory and threads. */
+  dispose(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** @throws CheckpointError, ConfigError, TokenizerError, UnsupportedError, IoError, MemoryError, AbortedError */
+export async function loadPretrained(
+  source: ModelSource,
+  options: PretrainedOptions = {},
+  open: OpenOptions = {},
+): Promise<Pretrained<LongformerModel>> {
+  const files = await openSource(source, options);
+  const tokenizer = await openTokenizer(files);
+  const checkpoint = await openCheckpointFiles(files, open);
+  return onDevice(checkpoint, tokenizer, options, (backend, load) => backend.loadLongformer(checkpoint, load));
+}
+
+/** The same for an LED. */
+export async function loadPretrainedLed(
+  source: ModelSource,
+  options: PretrainedOptions = {},
+): Promise<Pretrained<LedModel> & { readonly config: LedConfig }> {
+  const files = await openSource(source, options);
+  const tokenizer = await openTokenizer(files);
+  const checkpoint = await openLedCheckpointFiles(files);
+  const loaded = await onDevice(checkpoint, tokenizer, options, (backend, load) => backend.loadLed(checkpoint, load));
+  return { ...loaded, config: checkpoint.config };
+}
+
+async function onDevice<Model extends { dispose(): void }>(
+  checkpoint: { close(): Promise<void> },
+  tokenizer: Tokenizer,
+  options: PretrainedOptions,
+  load: (backend: Awaited<ReturnType<typeof createDevice>>, options: LoadOptions) => Promise<Model>,
+): Promise<Pretrained<Model>> {
+  const { device = 'wasm', signal, onProgress } = options;
+  try {
+    const backend = await createDevice(device, options);
+    try {
+      const model = await load(backend, { signal, onProgress });
+      let disposed = false;
+      const dispose = async (): Promise<void> => {
+        if (disposed) return;
+        disposed = true;
+        model.dispose();
+        backend.dispose();
+      };
+      return { model, tokenizer, dispose, [Symbol.asyncDispose]: dispose };
+    } catch (error) {
+      backend.dispose();
+      throw error;
+    }
+  } finally {
+    await checkpoint.close();
+  }
+}

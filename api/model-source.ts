@@ -1,0 +1,66 @@
+/**
+ * Where a model comes from: a directory, a hub id, an address, or files that are open already.
+ *
+ * Read next: load.ts. The hub itself: hub/.
+ */
+import type { ByteSource } from '../runtime/checkpoint/byte-source.ts';
+import type { CheckpointFiles } from '../runtime/checkpoint/open.ts';
+import { loadTokenizer, type Tokenizer } from '../runtime/tokenizer/index.ts';
+import { isNode } from './devices.ts';
+import type { HubOptions } from './hub/hub-options.ts';
+
+/** A directory, `owner/name` or `owner/name@revision` on the hub, or an http(s) address of a folder of files. */
+export type ModelSource = string | CheckpointFiles;
+
+/** Opens whatever a source stands for. Nothing of the weights has been read yet in a directory or at an address. */
+export async function openSource(source: ModelSource, options: HubOptions = {}): Promise<CheckpointFiles> {
+  if (typeof source !== 'string') return source;
+  if (/^https?:\/\//.test(source)) {
+    const { openUrl } = await import('./hub/url-files.ts');
+    return openUrl(source, options);
+  }
+  if (isNode()) {
+    const { openNamed } = await import('./hub/open-named-node.ts');
+    return openNamed(source, options);
+  }
+  const { openUrl } = await import('./hub/url-files.ts');
+  const { hubFolder } = await import('./hub/hub-options.ts');
+  return openUrl(hubFolder(source, options), options);
+}
+
+/** Files of a tokenizer are small; a larger one is refused unread. */
+const mostTokenizerBytes = 64 << 20;
+
+const tokenizerFiles = {
+  tokenizerJson: 'tokenizer.json',
+  vocabJson: 'vocab.json',
+  mergesText: 'merges.txt',
+  tokenizerConfigJson: 'tokenizer_config.json',
+  specialTokensMapJson: 'special_tokens_map.json',
+} as const;
+
+/** The tokenizer that lies beside the weights. @throws TokenizerError, IoError */
+export async function openTokenizer(files: CheckpointFiles): Promise<Tokenizer> {
+  const texts: Record<string, string | undefined> = {};
+  for (const [field, name] of Object.entries(tokenizerFiles)) texts[field] = await readText(files, name);
+  return loadTokenizer(texts);
+}
+
+async function readText(files: CheckpointFiles, name: string): Promise<string | undefined> {
+  const source: ByteSource | undefined = await files.open(name);
+  if (!source) return undefined;
+  try {
+    if (source.size > mostTokenizerBytes) {
+      const { IoError } = await import('../contract/errors.ts');
+      throw new IoError({
+        where: 'openTokenizer',
+        name,
+        expected: `at most ${mostTokenizerBytes} bytes`,
+        got: String(source.size),
+      });
+    }
+    return new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.size));
+  } finally {
+    await source.close();
+  }
+}

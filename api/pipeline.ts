@@ -1,0 +1,120 @@
+/**
+ * `pipeline(task, model)`: text in, answers out.
+ *
+ * Result shapes are those of transformers, with `start` and `end` added. One input in, one result out; an array in, an array out,
+ * computed packed. The work is in runtime/tasks/; nothing is computed here.
+ */
+import { UnsupportedError } from '../contract/errors.ts';
+import type { LongformerModel } from '../contract/model.ts';
+import type { Tensor } from '../contract/tensor.ts';
+import type { TaskOptions } from '../runtime/tasks/documents.ts';
+import { extractFeatures, type FeatureExtractionOptions } from '../runtime/tasks/feature-extraction.ts';
+import { type Filling, type FillMaskOptions, fillMasks } from '../runtime/tasks/fill-mask.ts';
+import { type ChoiceInput, type RankedChoice, rankChoices } from '../runtime/tasks/multiple-choice.ts';
+import {
+  type Answer,
+  answerQuestions,
+  type QuestionAnsweringOptions,
+  type QuestionInput,
+} from '../runtime/tasks/question-answering.ts';
+import {
+  type ClassificationInput,
+  classifyTexts,
+  type LabelScore,
+  type TextClassificationOptions,
+} from '../runtime/tasks/text-classification.ts';
+import {
+  type EntityGroup,
+  type TokenClassificationOptions,
+  type TokenLabel,
+  tagTexts,
+} from '../runtime/tasks/token-classification.ts';
+import { loadPretrained, type Pretrained, type PretrainedOptions } from './load.ts';
+import type { ModelSource } from './model-source.ts';
+
+/** One input or several, and a result for each. */
+interface Call<Input, Result, Options> {
+  (input: Input, options?: Options): Promise<Result>;
+  (inputs: readonly Input[], options?: Options): Promise<Result[]>;
+}
+
+/** Fillings of the mask; of each mask when there are several. */
+export type Fillings = Filling[] | Filling[][];
+
+/** What each task takes and gives. */
+export interface TaskCalls {
+  'fill-mask': Call<string, Fillings, FillMaskOptions>;
+  /** The best `topK` labels. */
+  'text-classification': Call<ClassificationInput, LabelScore[], TextClassificationOptions>;
+  /** The best answer, or the best `topK` of them. */
+  'question-answering': Call<QuestionInput, Answer | Answer[], QuestionAnsweringOptions> &
+    ((question: string, context: string, options?: QuestionAnsweringOptions) => Promise<Answer | Answer[]>);
+  'token-classification': Call<string, (TokenLabel | EntityGroup)[], TokenClassificationOptions>;
+  /** (1, T, C), or (1, C) with pooling. */
+  'feature-extraction': Call<string, Tensor, FeatureExtractionOptions>;
+  'multiple-choice': Call<ChoiceInput, RankedChoice[], Omit<TaskOptions, 'globalAttentionMask'>>;
+}
+
+export type TaskName = keyof TaskCalls;
+
+export type Pipeline<Task extends TaskName> = TaskCalls[Task] & Pretrained<LongformerModel> & { readonly task: Task };
+
+type Run = (loaded: Pretrained<LongformerModel>, inputs: readonly never[], options: never) => Promise<unknown[]>;
+
+const runs: Record<TaskName, Run> = {
+  'fill-mask': async (loaded, inputs, options) =>
+    (await fillMasks(loaded, inputs, options)).map(masks => (masks.length === 1 ? masks[0]! : masks)),
+  'text-classification': classifyTexts,
+  'question-answering': async (loaded, inputs, options: QuestionAnsweringOptions = {}) =>
+    (await answerQuestions(loaded, inputs, options)).map(answers =>
+      (options.topK ?? 1) === 1 ? answers[0]! : answers,
+    ),
+  'token-classification': tagTexts,
+  'feature-extraction': extractFeatures,
+  'multiple-choice': rankChoices,
+};
+
+/**
+ * Loads a model for a task.
+ *
+ * ```ts
+ * const answer = await pipeline('question-answering', 'models/needle-qa');
+ * await answer({ question: 'What is the access code of Miriam?', context: 'The access code of Miriam is 48K.' });
+ * await answer.dispose();
+ * ```
+ *
+ * @throws UnsupportedError for another task, or a checkpoint with another head; what `loadPretrained` throws.
+ */
+export async function pipeline<Task extends TaskName>(
+  task: Task,
+  model: ModelSource,
+  options: PretrainedOptions = {},
+): Promise<Pipeline<Task>> {
+  const run = Object.hasOwn(runs, task) ? runs[task] : undefined;
+  if (!run) {
+    throw new UnsupportedError({
+      where: 'pipeline',
+      name: 'task',
+      expected: `one of ${Object.keys(runs).join(', ')}`,
+      got: String(task),
+    });
+  }
+  const loaded = await loadPretrained(model, options);
+  const call = async (input: unknown, ...rest: unknown[]): Promise<unknown> => {
+    // A question and a context may stand side by side.
+    const beside = task === 'question-answering' && typeof input === 'string';
+    const [given, callOptions = {}] = beside ? [{ question: input, context: rest[0] }, rest[1]] : [input, rest[0]];
+    const inputs = Array.isArray(given) ? given : [given];
+    const results = await run(loaded, inputs as never[], callOptions as never);
+    return Array.isArray(given) ? results : results[0];
+  };
+  const { dispose } = loaded;
+  const properties = {
+    task,
+    model: loaded.model,
+    tokenizer: loaded.tokenizer,
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
+  return Object.assign(call, properties) as unknown as Pipeline<Task>;
+}
