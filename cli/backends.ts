@@ -2,7 +2,7 @@
 import { UnsupportedError } from '../contract/errors.ts';
 import type { Backend } from '../contract/model.ts';
 
-export const backendNames = ['reference', 'wasm'] as const;
+export const backendNames = ['reference', 'wasm', 'webgpu'] as const;
 export type BackendName = (typeof backendNames)[number];
 
 export interface BackendOptions {
@@ -14,14 +14,7 @@ export interface BackendOptions {
 export async function createBackendNamed(name: string, { threads = 1 }: BackendOptions = {}): Promise<Backend> {
   switch (name) {
     case 'reference': {
-      if (threads !== 1) {
-        throw new UnsupportedError({
-          where: 'longformer',
-          name: '--threads',
-          expected: '1 for reference',
-          got: String(threads),
-        });
-      }
+      expectOneThread(name, threads);
       const { createReferenceBackend } = await import('../reference/backend.ts');
       return createReferenceBackend();
     }
@@ -29,6 +22,12 @@ export async function createBackendNamed(name: string, { threads = 1 }: BackendO
       const { createBackend } = await import('../runtime/engine/backend.ts');
       const { createWasmKernels } = await import('../wasm/index.ts');
       return createBackend(await createWasmKernels({ threads }));
+    }
+    case 'webgpu': {
+      expectOneThread(name, threads);
+      const { createBackend } = await import('../runtime/engine/backend.ts');
+      const { createWebGpuKernels } = await import('../gpu/webgpu/index-node.ts');
+      return createBackend(await createWebGpuKernels());
     }
     default:
       throw new UnsupportedError({
@@ -38,4 +37,15 @@ export async function createBackendNamed(name: string, { threads = 1 }: BackendO
         got: name,
       });
   }
+}
+
+/** @throws UnsupportedError */
+function expectOneThread(backend: string, threads: number): void {
+  if (threads === 1) return;
+  throw new UnsupportedError({
+    where: 'longformer',
+    name: '--threads',
+    expected: `1 for ${backend}`,
+    got: String(threads),
+  });
 }

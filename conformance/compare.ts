@@ -46,6 +46,36 @@ export function compareTensors(
   return { worst, where: `[${indexOf(at, expected.shape).join(', ')}]`, nonFinite, brokenZeros };
 }
 
+export interface Directions {
+  /** 1 - cosine of the angle between the tensors as vectors; 0 for two zero vectors, Infinity when that cannot be said. */
+  readonly distance: number;
+  /** Vectors along the last axis whose largest element is another one. */
+  readonly otherLargest: number;
+}
+
+/** For number formats that cannot match digits. */
+export function compareDirections(actual: NamedTensor | undefined, expected: NamedTensor): Directions {
+  const width = expected.shape.at(-1) ?? 1;
+  if (!actual || actual.shape.join() !== expected.shape.join()) {
+    return { distance: Number.POSITIVE_INFINITY, otherLargest: 0 };
+  }
+  let [product, ours, theirs, otherLargest] = [0, 0, 0, 0];
+  for (let first = 0; first < expected.data.length; first += width) {
+    let [largest, expectedLargest] = [first, first];
+    for (let i = first; i < first + width; i++) {
+      const [a, b] = [actual.data[i]!, expected.data[i]!];
+      product += a * b;
+      ours += a * a;
+      theirs += b * b;
+      if (a > actual.data[largest]!) largest = i;
+      if (b > expected.data[expectedLargest]!) expectedLargest = i;
+    }
+    otherLargest += Number(largest !== expectedLargest);
+  }
+  const distance = ours === 0 && theirs === 0 ? 0 : 1 - product / Math.sqrt(ours * theirs);
+  return { distance: Number.isNaN(distance) ? Number.POSITIVE_INFINITY : distance, otherLargest };
+}
+
 function indexOf(flat: number, shape: readonly number[]): number[] {
   const index: number[] = [];
   let rest = flat;

@@ -1,8 +1,8 @@
 /** case × subject → result. A wrong number is a result, never an exception. */
 import type { LongformerError } from '../contract/errors.ts';
-import { allowedError, hasExactZeros, type Precision } from './budget.ts';
+import { allowedError, float16Distance, hasExactZeros, isChosenFrom, type Precision } from './budget.ts';
 import type { Case } from './case.ts';
-import { compareTensors, type NamedTensor } from './compare.ts';
+import { compareDirections, compareTensors, type NamedTensor } from './compare.ts';
 import type { CaseResult, Check } from './result.ts';
 
 /** An implementation under test. */
@@ -47,6 +47,7 @@ export function judge(
   precision: Precision,
 ): CaseResult {
   const checks = [...testCase.expected].map(([output, expectation]): Check => {
+    if (precision === 'float16') return checkDirection(output, outputs.get(output), expectation.tensor);
     const allowed = allowedError(output, expectation, precision);
     const comparison = compareTensors(outputs.get(output), expectation.tensor, hasExactZeros(output));
     const { worst, where, nonFinite, brokenZeros } = comparison;
@@ -65,6 +66,19 @@ export function judge(
     };
   });
   return { ...base, verdict: checks.length > 0 && checks.every(check => check.ok) ? 'pass' : 'fail', checks };
+}
+
+/** The same direction and, where somebody takes the largest, the same largest. `error` is 1 - cosine. */
+function checkDirection(output: string, actual: NamedTensor | undefined, expected: NamedTensor): Check {
+  const { distance, otherLargest } = compareDirections(actual, expected);
+  const { nonFinite, brokenZeros } = compareTensors(actual, expected, hasExactZeros(output));
+  const chosen = isChosenFrom(output) ? otherLargest : 0;
+  const remarks = ['1 - cosine'];
+  if (chosen > 0) remarks.push(`${chosen} other largest elements`);
+  if (nonFinite > 0) remarks.push(`${nonFinite} not finite`);
+  if (brokenZeros > 0) remarks.push(`${brokenZeros} should be exactly 0`);
+  const ok = distance <= float16Distance && chosen + nonFinite + brokenZeros === 0;
+  return { output, ok, error: distance, allowed: float16Distance, baseline: 0, where: remarks.join(', ') };
 }
 
 /** The right refusal: a typed error with the expected code, about the expected input. */

@@ -5,19 +5,23 @@ import { createKernelsOnReference } from '../../conformance/kernels-on-reference
 import { runOracle } from '../../conformance/oracle.ts';
 import { conformanceDirectory } from '../../conformance/read-case.ts';
 import { buildReport, formatReport } from '../../conformance/report.ts';
+import type { Subject } from '../../conformance/run.ts';
 import { engineSubject } from '../../conformance/subjects/engine.ts';
 import { recordedSubject } from '../../conformance/subjects/recorded.ts';
 import { referenceSubject } from '../../conformance/subjects/reference.ts';
+import { webGpuSubject } from '../../conformance/subjects/webgpu-node.ts';
 import { UnsupportedError, ValueRangeError } from '../../contract/errors.ts';
 import { createWasmKernels } from '../../wasm/index.ts';
 import { createProgress } from '../progress.ts';
 
-const subjects = {
+const subjects: Record<string, () => Subject | Promise<Subject>> = {
   reference: () => referenceSubject(),
   'engine-on-reference': () => engineSubject('engine-on-reference', 'float64', async () => createKernelsOnReference()),
   wasm: () => engineSubject('wasm', 'float32', () => createWasmKernels()),
   'wasm-baseline': () => engineSubject('wasm-baseline', 'float32', () => createWasmKernels({ build: 'baseline' })),
   'wasm-threads': () => engineSubject('wasm-threads', 'float32', () => createWasmKernels({ threads: 2 })),
+  webgpu: () => webGpuSubject(),
+  'webgpu-f16': () => webGpuSubject({ weights: 'float16' }),
 };
 
 export function conformanceCommand(): Command {
@@ -52,19 +56,7 @@ Exit code 0 when every case passes, 1 otherwise (also when no case ran).`,
     )
     .action(async (options: ConformanceOptions) => {
       const recorded = options.recorded && recordedSubject(options.recorded, options.precision ?? 'float32');
-      const chosen = recorded
-        ? [recorded]
-        : options.backend.split(',').map(name => {
-            const create = Object.hasOwn(subjects, name) ? subjects[name as keyof typeof subjects] : undefined;
-            if (create) return create();
-            const available = Object.keys(subjects).join(', ');
-            throw new UnsupportedError({
-              where: 'conformance',
-              name: '--backend',
-              expected: `one of ${available}`,
-              got: name,
-            });
-          });
+      const chosen = recorded ? [recorded] : await Promise.all(options.backend.split(',').map(subjectNamed));
       const only = options.only?.split(',');
       const progress = createProgress('cases');
       const begin = performance.now();
@@ -87,6 +79,14 @@ Exit code 0 when every case passes, 1 otherwise (also when no case ran).`,
       process.stdout.write((options.json ? JSON.stringify(report, null, 2) : formatReport(report)) + '\n');
       process.exitCode = report.failed === 0 && report.run > 0 ? 0 : 1;
     });
+}
+
+/** @throws UnsupportedError */
+async function subjectNamed(name: string): Promise<Subject> {
+  const create = Object.hasOwn(subjects, name) ? subjects[name] : undefined;
+  if (create) return await create();
+  const available = Object.keys(subjects).join(', ');
+  throw new UnsupportedError({ where: 'conformance', name: '--backend', expected: `one of ${available}`, got: name });
 }
 
 interface ConformanceOptions {

@@ -1,6 +1,6 @@
 /** The same kernels in Node, on Dawn from the npm package `webgpu`, an optional peer of this one. */
 import { UnsupportedError } from '../../contract/errors.ts';
-import { createWebGpuKernels as create, type WebGpuOptions } from './index.ts';
+import { createWebGpuKernels as createKernels, type WebGpuOptions } from './index.ts';
 import type { WebGpuKernels } from './kernels.ts';
 
 export * from './index.ts';
@@ -11,17 +11,15 @@ export interface WebGpuNodeOptions extends WebGpuOptions {
 }
 
 /**
- * One `GPU` for each list of Dawn's options. Subtle: Dawn ends the process when such an object is collected while a device of it
- * lives, so none ever is.
+ * One `GPU` for each list of Dawn's options. Subtle: a process in which such an object is collected while a device of it lives ends or
+ * hangs. So none ever is; and who asks twice at once gets the same one.
  */
-const gpus = new Map<string, GPU>();
+const gpus = new Map<string, Promise<GPU>>();
 
 /** @throws UnsupportedError when the package is not installed or does not run here */
-export async function gpuOfNode(adapter?: string): Promise<GPU> {
+export function gpuOfNode(adapter?: string): Promise<GPU> {
   const flags = adapter === undefined ? [] : [`adapter=${adapter}`];
-  const known = gpus.get(flags.join());
-  if (known) return known;
-  const gpu = (await dawn()).create(flags);
+  const gpu = gpus.get(flags.join()) ?? dawn().then(({ create }) => create(flags));
   gpus.set(flags.join(), gpu);
   return gpu;
 }
@@ -44,6 +42,6 @@ async function dawn(): Promise<typeof import('webgpu')> {
 /** As in index.ts; `gpu` defaults to Dawn. @throws UnsupportedError, MemoryError */
 export async function createWebGpuKernels(options: WebGpuNodeOptions = {}): Promise<WebGpuKernels> {
   const { adapter, ...rest } = options;
-  if (rest.device) return await create(rest);
-  return await create({ ...rest, gpu: rest.gpu ?? (await gpuOfNode(adapter)) });
+  if (rest.device) return await createKernels(rest);
+  return await createKernels({ ...rest, gpu: rest.gpu ?? (await gpuOfNode(adapter)) });
 }
