@@ -1,55 +1,33 @@
-/**
- * The work of `longformer forward`, in a thread of its own: the main thread stays free for progress and Ctrl-C, whatever
- * the backend is busy with.
- */
-import { parentPort, workerData } from 'node:worker_threads';
-import { LongformerError, ValueRangeError } from '../../contract/errors.ts';
+/** The work of `longformer forward`: a checkpoint of either family, tensors in, tensors out. */
 import type { Backend } from '../../contract/model.ts';
-import { type BatchInputs, forwardBatch, type TensorSink } from '../../runtime/batch.ts';
-import { openFileSource } from '../../runtime/checkpoint/byte-source-node.ts';
-import { openCheckpoint } from '../../runtime/checkpoint/open-node.ts';
-import { openSafetensors } from '../../runtime/checkpoint/safetensors.ts';
+import { type BatchInputs, type BatchOptions, forwardBatch, type TensorSink } from '../../runtime/batch.ts';
+import { isLedCheckpoint } from '../../runtime/checkpoint/open.ts';
+import { openModelCheckpoint } from '../../runtime/checkpoint/open-node.ts';
 import type { SafetensorsWriter } from '../../runtime/checkpoint/safetensors-writer.ts';
 import { createSafetensorsFile } from '../../runtime/checkpoint/safetensors-writer-node.ts';
+import { forwardLedBatch, type LedBatchInputs } from '../../runtime/led-batch.ts';
 import { createBackendNamed } from '../backends.ts';
-import type { ForwardJob, ForwardMessage } from './forward.ts';
+import { readInputs } from '../read-inputs.ts';
+import { type Report, workInWorker } from '../run-in-worker.ts';
+import type { ForwardJob } from './forward.ts';
 
-const integerNames = ['input_ids', 'attention_mask', 'global_attention_mask', 'token_type_ids', 'position_ids'];
-const inputNames = [...integerNames, 'inputs_embeds'];
+const shared = ['input_ids', 'attention_mask', 'global_attention_mask'];
+const longformerInputs = { integers: [...shared, 'token_type_ids', 'position_ids'], floats: ['inputs_embeds'] };
+const ledInputs = {
+  integers: [...shared, 'decoder_input_ids', 'decoder_attention_mask'],
+  floats: ['inputs_embeds', 'decoder_inputs_embeds'],
+};
 
-const post = (message: ForwardMessage): void => parentPort!.postMessage(message);
+await workInWorker(forward);
 
-async function readInputs(path: string): Promise<BatchInputs> {
-  const file = await openSafetensors(await openFileSource(path));
-  try {
-    const inputs: Record<string, unknown> = {};
-    for (const name of file.tensors.keys()) {
-      if (!inputNames.includes(name)) {
-        throw new ValueRangeError({
-          where: 'forward',
-          name: '--inputs',
-          expected: `tensors named ${inputNames.join(', ')}`,
-          got: name,
-        });
-      }
-      inputs[name] = integerNames.includes(name) ? await file.integers(name) : await file.floats(name);
-    }
-    return inputs;
-  } finally {
-    await file.close();
-  }
-}
-
-async function forward(job: ForwardJob): Promise<void> {
-  const inputs = await readInputs(job.inputs);
-  const checkpoint = await openCheckpoint(job.model);
+async function forward(job: ForwardJob, report: Report<never>): Promise<void> {
+  const checkpoint = await openModelCheckpoint(job.model);
   let writer: SafetensorsWriter | undefined;
   let backend: Backend | undefined;
   try {
+    const isLed = isLedCheckpoint(checkpoint);
+    const inputs = await readInputs('forward', job.inputs, isLed ? ledInputs : longformerInputs);
     backend = await createBackendNamed(job.backend, { threads: job.threads });
-    const model = await backend.loadLongformer(checkpoint, {
-      onProgress: done => post({ kind: 'progress', done, label: 'loading weights' }),
-    });
     const sink: TensorSink = {
       async begin(tensors) {
         const dtype = job.precision === 'float64' ? 'F64' : 'F32';
@@ -58,33 +36,24 @@ async function forward(job: ForwardJob): Promise<void> {
       },
       write: (name, elementOffset, values) => writer!.write(name, elementOffset, values),
     };
-    await forwardBatch(model, inputs, sink, {
+    const loading = { onProgress: (done: number) => report.progress(done, 'loading weights') };
+    const options: BatchOptions = {
       want: job.want,
-      onProgress: done => post({ kind: 'progress', done, label: 'computing layers' }),
-    });
+      onProgress: done => report.progress(done, 'computing layers'),
+    };
+    if (isLedCheckpoint(checkpoint)) {
+      const model = await backend.loadLed(checkpoint, loading);
+      await forwardLedBatch(model, inputs as LedBatchInputs, sink, options);
+    } else {
+      const model = await backend.loadLongformer(checkpoint, loading);
+      await forwardBatch(model, inputs as BatchInputs, sink, options);
+    }
     await writer!.finish();
-    model.dispose();
   } catch (error) {
     await writer?.abort();
     throw error;
   } finally {
-    backend?.dispose();
+    backend?.dispose(); // its model with it
     await checkpoint.close();
   }
-}
-
-try {
-  await forward(workerData as ForwardJob);
-  post({ kind: 'done' });
-} catch (error) {
-  if (!(error instanceof LongformerError)) throw error;
-  const { code, where, subject, expected, got, hint } = error;
-  const reason = 'reason' in error ? (error.reason as string) : undefined;
-  post({
-    kind: 'error',
-    code,
-    reason,
-    complaint: { where, name: subject, expected, got, ...(hint && { hint }) },
-    message: error.message,
-  });
 }
