@@ -7,7 +7,9 @@ import { benchCommand } from './commands/bench.ts';
 import { conformanceCommand } from './commands/conformance.ts';
 import { drawCommand } from './commands/draw.ts';
 import { forwardCommand } from './commands/forward.ts';
+import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
+import { summarizeCommand } from './commands/summarize.ts';
 import { tokenizeCommand } from './commands/tokenize.ts';
 
 /** package.json stands one folder up from the sources and two from the built files. */
@@ -29,6 +31,8 @@ const program = new Command('longformer')
   .version(packageVersion())
   .showHelpAfterError('(add --help for the options)')
   .addCommand(forwardCommand())
+  .addCommand(generateCommand())
+  .addCommand(summarizeCommand())
   .addCommand(inspectCommand())
   .addCommand(tokenizeCommand())
   .addCommand(conformanceCommand())

@@ -227,7 +227,8 @@ export interface GeneratedBatch {
 }
 
 /**
- * Generates for a batch as HF's generate does: without an attention mask, padding is where the ids are pad_token_id.
+ * Generates for a batch as HF's generate does. Subtle: without an attention mask every token counts, padding too; HF guesses a mask from the
+ * pad token for decoder-only models only.
  *
  * @throws as splitLedBatch and generate
  */
@@ -246,10 +247,7 @@ export async function generateBatch(
   const eosTokenIds = [options.eosTokenId ?? config.eosTokenId].flat();
   const keepsPadding = (options.encoderNoRepeatNgramSize ?? 0) > 0; // HF counts n-grams of the padding too
   const rows = splitLedBatch(inputs);
-  const documents = rows.map(row => {
-    const masked = { ...row, attentionMask: row.attentionMask ?? inferredMask(row, padTokenId, eosTokenIds) };
-    return keepsPadding ? sourceOf(masked) : sourceOf(masked, lastToken(masked));
-  });
+  const documents = rows.map(row => (keepsPadding ? sourceOf(row) : sourceOf(row, lastToken(row))));
   const decoderInputIds = inputs.decoder_input_ids && rows.map(row => row.decoderInputIds!);
   const generated = (await generate(model, documents, { ...options, decoderInputIds })).flat();
   const longest = generated.reduce((most, { ids }) => Math.max(most, ids.length), 0);
@@ -264,16 +262,6 @@ export async function generateBatch(
       ? { shape: [generated.length], data: Float64Array.from(generated, ({ score }) => score!) }
       : null,
   };
-}
-
-/** HF _prepare_attention_mask_for_generation: only where padding cannot be mistaken for the end of a text. */
-function inferredMask(
-  { inputIds }: LedInputs,
-  padTokenId: number,
-  eosTokenIds: readonly number[],
-): Int32Array | undefined {
-  if (!inputIds?.includes(padTokenId) || eosTokenIds.includes(padTokenId)) return undefined;
-  return inputIds.map(id => Number(id !== padTokenId));
 }
 
 /** Tokens up to the last one that is no padding; all of them when everything is. */
