@@ -1,18 +1,29 @@
 /** Attention of a decoder on every kind of kernels, against the definition: its own cache step by step, and packed sources. */
 import { describe, expect, it } from 'vitest';
+import { UnsupportedError } from '../contract/errors.ts';
 import type { DeviceRows, Kernels } from '../contract/kernels.ts';
 import type { Tensor64 } from '../contract/tensor.ts';
+import { createWebGpuKernels } from '../gpu/webgpu/index.ts';
 import { gatherRows } from '../reference/1-operations.ts';
 import { denseAttention } from '../reference/3-dense-attention.ts';
 import { randomTensor, seededRandom } from '../reference/random.ts';
 import { createWasmKernels } from '../wasm/index.ts';
 import { createKernelsOnReference } from './kernels-on-reference.ts';
+import { deviceOrReason } from './subjects/webgpu-node.ts';
+
+const device = await deviceOrReason();
+const schedules = device instanceof UnsupportedError ? [] : (['tiled', 'registers'] as const);
 
 const kinds: [string, number, () => Promise<Kernels>][] = [
   ['reference functions', 1e-13, async () => createKernelsOnReference()],
   ['wasm', 2e-6, () => createWasmKernels({ build: 'relaxed' })],
   ['wasm-baseline', 2e-6, () => createWasmKernels({ build: 'baseline' })],
   ['wasm-threads', 2e-6, () => createWasmKernels({ threads: 2 })],
+  ...schedules.map((schedule): [string, number, () => Promise<Kernels>] => [
+    `webgpu-${schedule}`,
+    2e-6,
+    () => createWebGpuKernels({ device: device as GPUDevice, schedule }),
+  ]),
 ];
 
 /** heads, features of a head (odd ones too), groups. */

@@ -14,6 +14,18 @@ export interface WebGpuSubjectOptions {
   readonly schedule?: Schedule | 'auto';
 }
 
+/** A device, or why there is none. With LONGFORMER_REQUIRE_ADAPTER=1 a missing adapter is an error. @throws UnsupportedError */
+export async function deviceOrReason(half = false): Promise<GPUDevice | UnsupportedError> {
+  try {
+    return await openDevice({ gpu: await gpuOfNode(), half });
+  } catch (error) {
+    const isFeature = error instanceof UnsupportedError && error.subject === 'shader-f16';
+    const required = process.env.LONGFORMER_REQUIRE_ADAPTER === '1' && !isFeature;
+    if (!(error instanceof UnsupportedError) || required) throw error;
+    return error;
+  }
+}
+
 /** `webgpu`, `webgpu-f16`, or with a schedule of its own `webgpu-tiled`, `webgpu-registers`. */
 export async function webGpuSubject({
   weights = 'float32',
@@ -21,20 +33,10 @@ export async function webGpuSubject({
 }: WebGpuSubjectOptions = {}): Promise<Subject> {
   const half = weights === 'float16';
   const name = half ? 'webgpu-f16' : schedule === 'auto' ? 'webgpu' : `webgpu-${schedule}`;
-  const precision = half ? 'float16' : 'float32';
-  try {
-    const device = await openDevice({ gpu: await gpuOfNode(), half });
-    return engineSubject(name, precision, () => createWebGpuKernels({ device, weights, schedule }));
-  } catch (error) {
-    if (!(error instanceof UnsupportedError)) throw error;
-    const { levels } = engineSubject(name, precision, () => Promise.reject(error));
-    const required = process.env.LONGFORMER_REQUIRE_ADAPTER === '1' && error.subject !== 'shader-f16';
-    return {
-      name,
-      precision,
-      levels,
-      skips: () => (required ? null : error.message.split('\n', 1)[0]!),
-      run: () => Promise.reject(error),
-    };
-  }
+  const device = await deviceOrReason(half);
+  const missing = device instanceof UnsupportedError ? device.message.split('\n', 1)[0]! : null;
+  const subject = engineSubject(name, half ? 'float16' : 'float32', () =>
+    createWebGpuKernels({ device: device as GPUDevice, weights, schedule }),
+  );
+  return missing === null ? subject : { ...subject, skips: () => missing };
 }

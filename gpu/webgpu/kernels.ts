@@ -444,7 +444,7 @@ export class WebGpuKernels implements Kernels {
     if (!(handle instanceof kind) || handle.owner !== this) {
       throw new TypeError(`webgpu: expected a handle of kind ${kind.name} made by these kernels`);
     }
-    if (handle.blocks.length === 0) throw new TypeError(`webgpu: this ${kind.name} was freed before`);
+    if (handle.blocks.length === 0) throw new TypeError(`webgpu: this ${handle.constructor.name} was freed before`);
     return handle;
   }
 }

@@ -41,7 +41,12 @@ export class Scratch {
   constructor(buffers: Buffers, recorder: Recorder) {
     this.#buffers = buffers;
     this.#recorder = recorder;
-    this.#partials = buffers.make('scratch', 'partials', leastPartials, true);
+    this.#partials = buffers.make(
+      'scratch',
+      'partials',
+      Math.min(leastPartials, buffers.limits.maxStorageBufferBindingSize),
+      true,
+    );
   }
 
   get key(): Block {
