@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { parseConfig } from '../../runtime/checkpoint/parse-config.ts';
+import { parseModelConfig } from '../../runtime/checkpoint/parse-led-config.ts';
 import { writeSafetensors } from '../../runtime/checkpoint/safetensors-writer.ts';
 import { expectedTensors } from '../../runtime/checkpoint/tensor-names.ts';
 import { inspect, inspectCommand } from './inspect.ts';
@@ -23,7 +23,7 @@ const config = JSON.stringify({
 
 const model = (text: string, extra: string[] = []): Uint8Array =>
   writeSafetensors([
-    ...expectedTensors(parseConfig(text)).map(({ name, shape }) => {
+    ...expectedTensors(parseModelConfig(text)).map(({ name, shape }) => {
       const elements = shape.reduce((product, extent) => product * extent, 1);
       return { name, shape, dtype: 'F32', data: new Float32Array(elements) };
     }),
@@ -82,6 +82,39 @@ describe('longformer inspect', () => {
         'Note: autoregressive is honoured here and ignored by Hugging Face, whose results will differ.\n',
     );
     expect(output).not.toContain('tensors');
+  });
+
+  test('an LED', async () => {
+    const led = JSON.stringify({
+      model_type: 'led',
+      architectures: ['LEDForConditionalGeneration'],
+      vocab_size: 7,
+      d_model: 4,
+      encoder_layers: 2,
+      decoder_layers: 1,
+      encoder_attention_heads: 2,
+      decoder_attention_heads: 1,
+      encoder_ffn_dim: 3,
+      decoder_ffn_dim: 5,
+      max_encoder_position_embeddings: 8,
+      max_decoder_position_embeddings: 6,
+      attention_window: [4, 8],
+    });
+    await writeFile(join(directory, 'config.json'), led);
+    await writeFile(join(directory, 'model.safetensors'), model(led));
+    const lines = (await run(directory)).split('\n');
+    for (const line of [
+      '  model              LED',
+      '  head               conditionalGeneration',
+      '  layers             2 encoder, 1 decoder',
+      '  encoder heads      2 of 2',
+      '  longest source     8',
+      '  longest target     6',
+      'missing (optional): none',
+      'unused: none',
+    ]) {
+      expect(lines).toContain(line);
+    }
   });
 
   test('one file', async () => {

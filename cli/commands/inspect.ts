@@ -1,21 +1,22 @@
 /** `longformer inspect`: what is in a checkpoint, without reading its data. */
 import { stat } from 'node:fs/promises';
 import { Command } from 'commander';
-import type { LongformerConfig } from '../../contract/config.ts';
+import type { LedConfig, LongformerConfig, ModelConfig } from '../../contract/config.ts';
 import { formatShape, IoError, printable } from '../../contract/errors.ts';
 import { openFileSource } from '../../runtime/checkpoint/byte-source-node.ts';
 import { readConfigText } from '../../runtime/checkpoint/open.ts';
-import { openCheckpoint } from '../../runtime/checkpoint/open-node.ts';
-import { parseConfig } from '../../runtime/checkpoint/parse-config.ts';
+import { openModelCheckpoint } from '../../runtime/checkpoint/open-node.ts';
+import { parseModelConfig } from '../../runtime/checkpoint/parse-led-config.ts';
 import { openSafetensors, type TensorFile } from '../../runtime/checkpoint/safetensors.ts';
 import { expectedTensors } from '../../runtime/checkpoint/tensor-names.ts';
+import { sourceBytesOf } from '../../runtime/engine/led-encoder.ts';
 import { workspaceBytesOf } from '../../runtime/engine/workspace.ts';
 
 /** What is printed; with --json, exactly this. */
 interface Inspection {
   readonly path: string;
   /** Of a directory or a config.json. */
-  readonly config?: LongformerConfig;
+  readonly config?: ModelConfig;
   /** Of a directory or a safetensors file, with the names of the file, in the order of the data. */
   readonly tensors?: readonly { name: string; dtype: string; shape: readonly number[]; bytes: number }[];
   readonly parameters?: number;
@@ -56,7 +57,7 @@ export async function inspect(path: string): Promise<Inspection> {
   });
   if (stats.isDirectory()) return inspectDirectory(path);
   if (path.endsWith('.json')) {
-    const config = parseConfig(await readConfigText(await openFileSource(path)));
+    const config = parseModelConfig(await readConfigText(await openFileSource(path)));
     return { path, config, remarks: remarksOn(config) };
   }
   const file = await openSafetensors(await openFileSource(path));
@@ -65,7 +66,7 @@ export async function inspect(path: string): Promise<Inspection> {
 }
 
 async function inspectDirectory(path: string): Promise<Inspection> {
-  const checkpoint = await openCheckpoint(path);
+  const checkpoint = await openModelCheckpoint(path);
   await checkpoint.close();
   const { config, file, unused, remarks } = checkpoint;
   const missing = expectedTensors(config)
@@ -84,7 +85,9 @@ function describeTensors(file: TensorFile): Pick<Inspection, 'tensors' | 'parame
   };
 }
 
-function remarksOn({ dilation, causal }: LongformerConfig): string[] {
+function remarksOn(config: ModelConfig): string[] {
+  const { dilation } = config;
+  const causal = config.modelType === 'longformer' && config.causal;
   const ignored = [
     ...(dilation.flat().some(each => each !== 1) ? ['attention_dilation'] : []),
     ...(causal ? ['autoregressive'] : []),
@@ -125,9 +128,45 @@ function table(rows: readonly (readonly string[])[]): string[] {
 
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
 
-function configRows(config: LongformerConfig): string[][] {
+function configRows(config: ModelConfig): string[][] {
+  const rows = config.modelType === 'led' ? ledRows(config) : longformerRows(config);
+  return rows.map(([name, value]) => [name, String(value)]);
+}
+
+type Row = [name: string, value: string | number | boolean];
+
+const workspaceRow = (bytes: number): Row => [
+  'workspace',
+  `${megabytes(bytes)} MB for it, besides the weights (float32 backends)`,
+];
+
+function ledRows(config: LedConfig): Row[] {
+  const { hiddenSize, encoderHeads, decoderHeads } = config;
+  return [
+    ['model', 'LED'],
+    ['head', config.head],
+    ['layers', `${config.encoderLayers} encoder, ${config.decoderLayers} decoder`],
+    ['encoder heads', `${encoderHeads} of ${hiddenSize / encoderHeads}`],
+    ['decoder heads', `${decoderHeads} of ${hiddenSize / decoderHeads}`],
+    ['hidden size', hiddenSize],
+    ['intermediate size', `${config.encoderIntermediateSize} encoder, ${config.decoderIntermediateSize} decoder`],
+    ['activation', config.hiddenActivation],
+    ['one-sided window', perLayer(config.oneSidedWindow)],
+    ['dilation', perLayer(config.dilation.map(heads => perLayer(heads)))],
+    ['vocabulary', config.vocabSize],
+    ['longest source', config.maxEncoderPositionEmbeddings],
+    workspaceRow(sourceBytesOf(config, config.maxEncoderPositionEmbeddings)),
+    ['longest target', config.maxDecoderPositionEmbeddings],
+    ['decoder start', String(config.decoderStartTokenId)],
+    ['bos, eos, pad', [config.bosTokenId, config.eosTokenId, config.padTokenId].join(', ')],
+    ['labels', config.labelNames.map(printable).join(', ')],
+    ['tied embeddings', config.tieWordEmbeddings],
+  ];
+}
+
+function longformerRows(config: LongformerConfig): Row[] {
   const longest = config.maxPositionEmbeddings - config.padTokenId - 1;
-  const rows: [string, string | number | boolean][] = [
+  return [
     ['head', config.head],
     ['layers', config.layers],
     ['heads', `${config.heads} of ${config.headDim}`],
@@ -139,17 +178,13 @@ function configRows(config: LongformerConfig): string[][] {
     ['causal', config.causal],
     ['vocabulary', config.vocabSize],
     ['longest document', longest],
-    [
-      'workspace',
-      `${megabytes(workspaceBytesOf(config, Math.max(1, longest)))} MB for it, besides the weights (float32 backends)`,
-    ],
+    workspaceRow(workspaceBytesOf(config, Math.max(1, longest))),
     ['token types', config.typeVocabSize],
     ['layer norm epsilon', config.layerNormEps],
     ['bos, eos, sep, pad', [config.bosTokenId, config.eosTokenId, config.sepTokenId, config.padTokenId].join(', ')],
     ['labels', config.labelNames.map(printable).join(', ')],
     ['tied embeddings', config.tieWordEmbeddings],
   ];
-  return rows.map(([name, value]) => [name, String(value)]);
 }
 
 /** One word when all are alike. */

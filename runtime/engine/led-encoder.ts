@@ -51,6 +51,15 @@ export const encoderShapeOf = (config: LedConfig): EncoderShape => ({
 export const crossBytes = ({ decoderLayers, hiddenSize }: LedConfig, rows: number): number =>
   8 * decoderLayers * rows * hiddenSize;
 
+/** Bytes that a source of `tokens` tokens takes while it is read, its first token global. */
+export function sourceBytesOf(config: LedConfig, tokens: number): number {
+  const globalAttentionMask = new Int32Array(tokens);
+  globalAttentionMask[0] = 1;
+  const packed = packDocuments([{ inputIds: new Int32Array(tokens), globalAttentionMask }]);
+  const request = { lastRows: null, attentions: false, head: null };
+  return workspaceBytes(encoderShapeOf(config), packed, request) + crossBytes(config, tokens);
+}
+
 /**
  * Runs the encoder over all documents, packed. Everything it needs is allocated before it begins.
  *
