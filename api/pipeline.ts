@@ -99,7 +99,8 @@ export async function pipeline<Task extends TaskName>(
       got: String(task),
     });
   }
-  const loaded = await loadPretrained(model, options);
+  // As HF's AutoModel: vectors come from the bare encoder, whatever head the checkpoint has.
+  const loaded = await loadPretrained(model, options, task === 'feature-extraction' ? { head: 'none' } : {});
   const call = async (input: unknown, ...rest: unknown[]): Promise<unknown> => {
     // A question and a context may stand side by side.
     const beside = task === 'question-answering' && typeof input === 'string';

@@ -3,13 +3,22 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { LongformerError } from '../contract/errors.ts';
+import { answerCommand } from './commands/answer.ts';
 import { benchCommand } from './commands/bench.ts';
+import { cacheCommand } from './commands/cache.ts';
+import { chooseCommand } from './commands/choose.ts';
+import { classifyCommand } from './commands/classify.ts';
+import { completionCommand } from './commands/completion.ts';
 import { conformanceCommand } from './commands/conformance.ts';
+import { downloadCommand } from './commands/download.ts';
 import { drawCommand } from './commands/draw.ts';
+import { embedCommand } from './commands/embed.ts';
+import { fillMaskCommand } from './commands/fill-mask.ts';
 import { forwardCommand } from './commands/forward.ts';
 import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
 import { summarizeCommand } from './commands/summarize.ts';
+import { tagCommand } from './commands/tag.ts';
 import { tokenizeCommand } from './commands/tokenize.ts';
 
 /** package.json stands one folder up from the sources and two from the built files. */
@@ -24,12 +33,20 @@ function packageVersion(): string {
   return 'unknown';
 }
 
-const program = new Command('longformer')
+const program: Command = new Command('longformer')
   .description(
     'Longformer in TypeScript: run checkpoints, look into them, and hold implementations against Hugging Face.',
   )
   .version(packageVersion())
   .showHelpAfterError('(add --help for the options)')
+  .addCommand(answerCommand())
+  .addCommand(classifyCommand())
+  .addCommand(tagCommand())
+  .addCommand(fillMaskCommand())
+  .addCommand(chooseCommand())
+  .addCommand(embedCommand())
+  .addCommand(downloadCommand())
+  .addCommand(cacheCommand())
   .addCommand(forwardCommand())
   .addCommand(generateCommand())
   .addCommand(summarizeCommand())
@@ -37,8 +54,11 @@ const program = new Command('longformer')
   .addCommand(tokenizeCommand())
   .addCommand(conformanceCommand())
   .addCommand(drawCommand())
-  .addCommand(benchCommand());
-for (const command of [program, ...program.commands]) command.exitOverride();
+  .addCommand(benchCommand())
+  .addCommand(completionCommand(() => program));
+for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
+  command.exitOverride();
+}
 
 try {
   await program.parseAsync();

@@ -2,6 +2,7 @@
 import { UnsupportedError } from '../../contract/errors.ts';
 import type { Tensor } from '../../contract/tensor.ts';
 import { encodeDocument, forwardAll, type TaskModel, type TaskOptions } from './documents.ts';
+import { expectHead } from './heads.ts';
 
 export interface FeatureExtractionOptions extends TaskOptions {
   /** none: a vector for each token; cls: that of <s>; mean: their mean, special tokens included. Default none. */
@@ -10,7 +11,7 @@ export interface FeatureExtractionOptions extends TaskOptions {
   readonly normalize?: boolean;
 }
 
-/** Of each text: (1, T, C) without pooling, else (1, C). Any checkpoint will do: what its head makes of the states is not looked at. */
+/** Of each text: (1, T, C) without pooling, else (1, C). @throws UnsupportedError for a checkpoint that was opened with a head */
 export async function extractFeatures(
   task: TaskModel,
   texts: readonly string[],
@@ -25,10 +26,9 @@ export async function extractFeatures(
       got: String(pooling),
     });
   }
+  expectHead('feature-extraction', task.model.config.head, 'none');
   const sequences = texts.map(text => ({ encoding: encodeDocument(task, text, options), texts: [text] }));
-  const wantsNoLogits = task.model.config.head === 'maskedLm';
-  const withRows = wantsNoLogits ? sequences.map(each => ({ ...each, logitRows: new Int32Array(0) })) : sequences;
-  const outputs = await forwardAll(task, withRows, options, { lastHiddenState: true });
+  const outputs = await forwardAll(task, sequences, options, { lastHiddenState: true });
   return outputs.map(({ lastHiddenState }) => {
     const pooled = pool(lastHiddenState!, pooling);
     return normalize ? normalized(pooled) : pooled;

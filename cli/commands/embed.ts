@@ -1,0 +1,127 @@
+/** `longformer embed`: vectors of many texts, packed by length, into a file. */
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import { AbortedError, ValueRangeError } from '../../contract/errors.ts';
+import { temporaryPath } from '../../runtime/checkpoint/safetensors-writer-node.ts';
+import { writeSafetensors } from '../../runtime/index.ts';
+import { createProgress } from '../progress.ts';
+import { readText } from '../read-text.ts';
+import { addTextFlags, openPipeline, readTexts, type TextFlags } from '../text-options.ts';
+
+interface Flags extends TextFlags {
+  readonly out?: string;
+  readonly jsonl?: string;
+  readonly field: string;
+  readonly pooling: 'cls' | 'mean';
+  readonly normalize?: boolean;
+}
+
+export function embedCommand(): Command {
+  return addTextFlags(
+    new Command('embed')
+      .description('Turn texts into vectors: one JSON line for each, or a safetensors file with all of them.')
+      .argument('[texts...]', 'texts; - or nothing: standard input'),
+  )
+    .option('--jsonl <file>', 'a text from each line of a JSONL file; - is standard input')
+    .option('--field <name>', 'where the text stands in a JSON line', 'text')
+    .option(
+      '--out <file>',
+      'FILE.safetensors (tensor "embeddings", one row for each text) or FILE.jsonl; default: lines on stdout',
+    )
+    .addOption(new Option('--pooling <how>', 'which vector stands for a text').choices(['cls', 'mean']).default('mean'))
+    .option('--normalize', 'divide each vector by its length')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  longformer embed --model models/documentation-mlm "A text." "Another one." --normalize
+  longformer embed --model my-model --file a.txt --file b.txt --out vectors.safetensors
+  longformer embed --model my-model --jsonl articles.jsonl --field body --out vectors.jsonl`,
+    )
+    .action(async (given: string[], flags: Flags) => {
+      if (flags.out !== undefined && !/\.(safetensors|jsonl)$/.test(flags.out)) {
+        const expected = 'a name that ends in .safetensors or .jsonl';
+        throw new ValueRangeError({ where: 'embed', name: '--out', expected, got: flags.out });
+      }
+      const texts =
+        flags.jsonl === undefined ? await readTexts('embed', given, flags) : await readLines(flags.jsonl, flags.field);
+      const abort = new AbortController();
+      const interrupt = (): void => abort.abort();
+      process.once('SIGINT', interrupt);
+      process.once('SIGTERM', interrupt);
+      const progress = createProgress(`${texts.length} texts`);
+      try {
+        await using embed = await openPipeline('feature-extraction', flags);
+        const { pooling, normalize, truncate: truncation } = flags;
+        const vectors = await embed(
+          texts.map(({ text }) => text),
+          {
+            ...{ pooling, normalize, truncation, signal: abort.signal },
+            onProgress: done => progress.update(done, ''),
+          },
+        );
+        progress.stop();
+        await writeVectors(
+          flags.out,
+          texts,
+          vectors.map(({ data }) => Float32Array.from(data)),
+          abort.signal,
+        );
+      } finally {
+        progress.stop();
+        process.off('SIGINT', interrupt);
+        process.off('SIGTERM', interrupt);
+      }
+    });
+}
+
+async function writeVectors(
+  out: string | undefined,
+  texts: readonly { name: string }[],
+  vectors: readonly Float32Array[],
+  signal: AbortSignal,
+): Promise<void> {
+  const lines = (): string =>
+    texts.map(({ name }, i) => `${JSON.stringify({ name, embedding: [...vectors[i]!] })}\n`).join('');
+  if (out === undefined) {
+    process.stdout.write(lines());
+    return;
+  }
+  const hiddenSize = vectors[0]!.length;
+  const all = new Float32Array(vectors.length * hiddenSize);
+  for (const [row, vector] of vectors.entries()) all.set(vector, row * hiddenSize);
+  const temporary = temporaryPath(out);
+  try {
+    const tensor = { name: 'embeddings', dtype: 'F32', shape: [vectors.length, hiddenSize], data: all };
+    await writeFile(temporary, out.endsWith('.jsonl') ? lines() : writeSafetensors([tensor]));
+    if (signal.aborted)
+      throw new AbortedError({ where: 'embed', name: 'signal', expected: 'to finish', got: 'Ctrl-C' });
+    await rename(temporary, out);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** @throws ValueRangeError naming the line that has no text */
+async function readLines(file: string, field: string): Promise<{ name: string; text: string }[]> {
+  const lines = (await readText('embed', file)).split('\n').map((line, i) => ({ line, number: i + 1 }));
+  return lines
+    .filter(({ line }) => line.trim() !== '')
+    .map(({ line, number }) => {
+      const name = `${file}:${number}`;
+      let text: unknown;
+      try {
+        text = (JSON.parse(line) as Record<string, unknown> | null)?.[field];
+      } catch {
+        text = undefined;
+      }
+      if (typeof text === 'string' && text.trim() !== '') return { name, text };
+      throw new ValueRangeError({
+        where: 'embed',
+        name,
+        expected: `a JSON object with a text in ${JSON.stringify(field)}`,
+        got: line.slice(0, 60),
+      });
+    });
+}
