@@ -20,8 +20,9 @@ export function logSoftmax(scores: Float64Array, logits: Float32Array | Float64A
   }
   let sum = 0;
   for (let v = 0; v < scores.length; v++) sum += Math.exp(scores[v]! - largest);
-  const shift = largest + Math.log(sum);
-  for (let v = 0; v < scores.length; v++) scores[v]! -= shift;
+  const rest = Math.log(sum);
+  // Largest first: it may be much larger than what is left.
+  for (let v = 0; v < scores.length; v++) scores[v] = scores[v]! - largest - rest;
 }
 
 /** Index of the largest, the first one of equals. */
