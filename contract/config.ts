@@ -69,6 +69,8 @@ export interface LongformerConfig {
   readonly labelNames: readonly string[];
   /** HF `tie_word_embeddings`: the masked-LM decoder is the word embedding table. */
   readonly tieWordEmbeddings: boolean;
+  /** What the logits of a classifier mean, where config.json says it. HF `problem_type`. */
+  readonly problemType?: 'regression' | 'singleLabelClassification' | 'multiLabelClassification';
 }
 
 /** HF: LEDForConditionalGeneration, LEDForQuestionAnswering, LEDForSequenceClassification (older checkpoints), LEDModel. */

@@ -94,6 +94,7 @@ export function longformerConfigOf(json: JsonObject, options: ParseConfigOptions
     labels: labelNames.length,
     labelNames,
     tieWordEmbeddings: booleanOf(json, 'tie_word_embeddings', true),
+    ...problemTypeOf(json),
   };
 }
 
@@ -129,4 +130,18 @@ function layerNormEpsOf(json: JsonObject): number {
   // JSON.parse turns 1e400 into Infinity.
   if (typeof eps === 'number' && eps > 0 && eps < Infinity) return eps;
   return fail('layer_norm_eps', 'a finite number > 0', describe(eps));
+}
+
+const problemTypes = new Map<unknown, NonNullable<LongformerConfig['problemType']>>([
+  ['regression', 'regression'],
+  ['single_label_classification', 'singleLabelClassification'],
+  ['multi_label_classification', 'multiLabelClassification'],
+]);
+
+function problemTypeOf(json: JsonObject): Pick<LongformerConfig, 'problemType'> {
+  const value = json.get('problem_type') ?? null;
+  if (value === null) return {};
+  const problemType = problemTypes.get(value);
+  if (problemType) return { problemType };
+  return fail('problem_type', `one of ${[...problemTypes.keys()].join(', ')}`, describe(value));
 }

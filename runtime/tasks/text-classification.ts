@@ -1,11 +1,15 @@
 /** Which label a text has. Source: HF TextClassificationPipeline. */
+import type { LongformerConfig } from '../../contract/config.ts';
 import { encodeDocument, forwardAll, largest, softmax, type TaskModel, type TaskOptions } from './documents.ts';
 import { expectHead } from './heads.ts';
 
 export interface TextClassificationOptions extends TaskOptions {
   /** Labels returned, best first; null = all. HF `top_k`, default 1. */
   readonly topK?: number | null;
-  /** Default: sigmoid for a single label, softmax for several. HF `function_to_apply`; HF's problem_type is not looked at. */
+  /**
+   * Default: what config.json's problem_type asks for (none for regression, sigmoid for several labels at once); without one
+   * sigmoid for a single label and softmax for several. HF `function_to_apply`.
+   */
   readonly functionToApply?: 'sigmoid' | 'softmax' | 'none';
 }
 
@@ -25,7 +29,7 @@ export async function classifyTexts(
 ): Promise<LabelScore[][]> {
   const { config } = task.model;
   expectHead('text-classification', config.head, 'sequenceClassification');
-  const { topK = 1, functionToApply = config.labels === 1 ? 'sigmoid' : 'softmax' } = options;
+  const { topK = 1, functionToApply = usualFunction(config) } = options;
   const sequences = inputs.map(input => {
     const [text, textPair] = typeof input === 'string' ? [input] : [input.text, input.textPair];
     const encoding = encodeDocument(task, text, options, textPair);
@@ -36,6 +40,11 @@ export async function classifyTexts(
     const scores = scoresOf(logits!.data, functionToApply);
     return largest(scores, topK ?? scores.length).map(([id, score]) => ({ label: config.labelNames[id]!, score }));
   });
+}
+
+function usualFunction({ problemType, labels }: LongformerConfig): 'sigmoid' | 'softmax' | 'none' {
+  if (problemType === 'regression') return 'none';
+  return problemType === 'multiLabelClassification' || labels === 1 ? 'sigmoid' : 'softmax';
 }
 
 function scoresOf(logits: ArrayLike<number>, functionToApply: 'sigmoid' | 'softmax' | 'none'): Float64Array {

@@ -42,6 +42,7 @@ export interface TokenLabel {
 export interface EntityGroup {
   readonly entity_group: string;
   readonly score: number;
+  /** Its tokens decoded. Differs: HF decodes groups of words twice and so garbles letters beyond ASCII. */
   readonly word: string;
   /** Characters (UTF-16 code units) of the text. */
   readonly start: number;
