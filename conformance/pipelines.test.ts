@@ -101,7 +101,7 @@ function expectSame(got: unknown, expected: unknown, inputs: unknown): void {
 function expectParts(got: unknown, expected: unknown, text: string): void {
   if (Array.isArray(expected)) {
     expect(got).toHaveLength(expected.length);
-    expected.forEach((each, i) => expectParts((got as unknown[])[i], each, text));
+    for (const [i, each] of expected.entries()) expectParts((got as unknown[])[i], each, text);
     return;
   }
   const mine = got as Record<string, unknown>;
@@ -122,10 +122,10 @@ const codePoints = (text: string, units: number): number => [...text.slice(0, un
 function expectFeatures({ shape, data }: { shape: number[]; data: Float32Array }, expected: unknown): void {
   const { tokens, cls, mean } = expected as { tokens: number; cls: number[]; mean: number[] };
   expect(shape).toEqual([1, tokens, cls.length]);
-  cls.forEach((value, c) => expect(data[c]).toBeCloseTo(value, digits));
-  mean.forEach((value, c) => {
+  for (const [c, value] of cls.entries()) expect(data[c]).toBeCloseTo(value, digits);
+  for (const [c, value] of mean.entries()) {
     let sum = 0;
     for (let t = 0; t < tokens; t++) sum += data[t * cls.length + c]!;
     expect(sum / tokens).toBeCloseTo(value, digits);
-  });
+  }
 }
