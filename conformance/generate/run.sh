@@ -23,8 +23,10 @@ PYTHON_HF5=${PYTHON_HF5:-$(interpreter hf5)}
 PYTHON_HF4=${PYTHON_HF4:-$(interpreter hf4)}
 
 "$PYTHON_HF5" generate.py
+"$PYTHON_HF5" generate_led.py
 if [ "$PYTHON_HF4" != none ]; then
   "$PYTHON_HF4" generate.py
+  "$PYTHON_HF4" generate_led.py
   "$PYTHON_HF4" check_version.py
 fi
 "$PYTHON_HF5" check_version.py
