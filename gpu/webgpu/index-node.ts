@@ -6,8 +6,8 @@ import type { WebGpuKernels } from './kernels.ts';
 export * from './index.ts';
 
 export interface WebGpuNodeOptions extends WebGpuOptions {
-  /** Part of the name of the adapter, as Dawn lists them. Default: the one Dawn puts first. */
-  readonly adapter?: string;
+  /** Options of Dawn: `adapter=NVIDIA` (part of its name), `disable-dawn-features=timestamp_quantization`, …. Default: none. */
+  readonly dawn?: readonly string[];
 }
 
 /**
@@ -17,14 +17,13 @@ export interface WebGpuNodeOptions extends WebGpuOptions {
 const gpus = new Map<string, Promise<GPU>>();
 
 /** @throws UnsupportedError when the package is not installed or does not run here */
-export function gpuOfNode(adapter?: string): Promise<GPU> {
-  const flags = adapter === undefined ? [] : [`adapter=${adapter}`];
-  const gpu = gpus.get(flags.join()) ?? dawn().then(({ create }) => create(flags));
-  gpus.set(flags.join(), gpu);
+export function gpuOfNode(options: readonly string[] = []): Promise<GPU> {
+  const gpu = gpus.get(options.join('\n')) ?? loadDawn().then(({ create }) => create([...options]));
+  gpus.set(options.join('\n'), gpu);
   return gpu;
 }
 
-async function dawn(): Promise<typeof import('webgpu')> {
+async function loadDawn(): Promise<typeof import('webgpu')> {
   try {
     return await import('webgpu');
   } catch (cause) {
@@ -41,7 +40,7 @@ async function dawn(): Promise<typeof import('webgpu')> {
 
 /** As in index.ts; `gpu` defaults to Dawn. @throws UnsupportedError, MemoryError */
 export async function createWebGpuKernels(options: WebGpuNodeOptions = {}): Promise<WebGpuKernels> {
-  const { adapter, ...rest } = options;
+  const { dawn, ...rest } = options;
   if (rest.device) return await createKernels(rest);
-  return await createKernels({ ...rest, gpu: rest.gpu ?? (await gpuOfNode(adapter)) });
+  return await createKernels({ ...rest, gpu: rest.gpu ?? (await gpuOfNode(dawn)) });
 }

@@ -76,7 +76,8 @@ export function linear(call: LinearCall, schedule: Schedule): Dispatch {
 function choose(call: LinearCall, schedule: Schedule): [Program, [number, number, number]] {
   const { rowCount, columns } = call;
   const across = Math.ceil(columns / 4);
-  if (schedule === 'registers') return [registers(call), [Math.ceil((across * Math.ceil(rowCount / 4)) / 64), 1, 1]];
+  if (schedule === 'registers')
+    return [registers(call), [Math.ceil((across * Math.ceil(rowCount / ownRows)) / 64), 1, 1]];
   if (rowCount <= narrowRows) return [narrow(call), [Math.ceil(across / 16), Math.ceil(rowCount / 4), 1]];
   const counts = (tile: Tile): [number, number, number] => [
     Math.ceil(columns / tile.columns),
@@ -229,8 +230,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   }));
 }
 
+/** Rows that one invocation of `registers` sums. */
+const ownRows = 8;
+
 function registers(call: LinearCall): Program {
   const { name, bindings, body } = access(call);
+  const multiply = (row: number): string =>
+    unroll(4, k => `sum_${row} = fma(vec4f(x_${row}[${k}]), w_${k}, sum_${row});`, '\n    ');
+  // Whole vectors need no bounds in the innermost loop, where a processor would pay for each.
+  const wide = call.inFeatures % 4 === 0;
+  const loads = wide
+    ? `${unroll(4, i => `let w_${i} = vec4f(weights[at + ${i} * numbers.across]);`, '\n    ')}
+    ${unroll(ownRows, i => `let x_${i} = input[first_${i} + k / 4];`, '\n    ')}
+    at += 4 * numbers.across;`
+    : `${unroll(4, i => `let w_${i} = load_weights(k + ${i}, column);`, '\n    ')}
+    ${unroll(ownRows, i => `let x_${i} = load_input(row + ${i}, k);`, '\n    ')}`;
   return program(`linear registers ${name}`, () => ({
     numbers,
     bindings,
@@ -238,19 +252,20 @@ function registers(call: LinearCall): Program {
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let column = id.x % numbers.across;
-  let row = 4 * (id.x / numbers.across);
+  let row = ${ownRows} * (id.x / numbers.across);
   if (row >= numbers.rows) { return; }
-  ${unroll(4, i => `var sum_${i} = vec4f(0.0);`, '\n  ')}
+  ${unroll(ownRows, i => `var sum_${i} = vec4f(0.0);`, '\n  ')}
+  var at = column;
+  ${unroll(
+    wide ? ownRows : 0,
+    i => `let first_${i} = (numbers.input_row + min(row + ${i}, numbers.rows - 1)) * (numbers.in_features / 4);`,
+    '\n  ',
+  )}
   for (var k = 0u; k < numbers.in_features; k += 4) {
-    ${unroll(4, i => `let w_${i} = load_weights(k + ${i}, column);`, '\n    ')}
-    ${unroll(
-      4,
-      i => `let x_${i} = load_input(row + ${i}, k);
-    ${unroll(4, j => `sum_${i} = fma(vec4f(x_${i}[${j}]), w_${j}, sum_${i});`, '\n    ')}`,
-      '\n    ',
-    )}
+    ${loads}
+    ${unroll(ownRows, multiply, '\n    ')}
   }
-  ${unroll(4, i => `store(row + ${i}, column, sum_${i});`, '\n  ')}
+  ${unroll(ownRows, i => `store(row + ${i}, column, sum_${i});`, '\n  ')}
 }`,
   }));
 }
