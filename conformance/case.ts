@@ -4,18 +4,25 @@
  * A damaged case is a CaseError: it must never look like a wrong implementation, or worse, like a right one.
  */
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import type { Checkpoint } from '../contract/checkpoint.ts';
+import type { Checkpoint, LedCheckpoint } from '../contract/checkpoint.ts';
 import { CaseError } from '../contract/errors.ts';
+import type { GenerationOptions } from '../contract/generation.ts';
 import type { Tensor, Tensor64 } from '../contract/tensor.ts';
 import type { BatchInputs } from '../runtime/batch.ts';
 import { createMemorySource } from '../runtime/checkpoint/byte-source.ts';
 import { createCheckpoint } from '../runtime/checkpoint/open.ts';
 import { parseConfig } from '../runtime/checkpoint/parse-config.ts';
-import { type IntegerTensor, openSafetensors } from '../runtime/checkpoint/safetensors.ts';
+import { parseLedConfig } from '../runtime/checkpoint/parse-led-config.ts';
+import { type IntegerTensor, openSafetensors, type TensorFile } from '../runtime/checkpoint/safetensors.ts';
+import type { LedBatchInputs } from '../runtime/led-batch.ts';
 import type { Expectation } from './budget.ts';
+import { optionsFromHuggingFace } from './generation-options.ts';
 
 /** Reads a file of the suite: `manifest.json`, `cases/…`, `models/…`, `schema/…`. @throws CaseError when it is not there */
 export type ReadFile = (path: string) => Promise<Uint8Array<ArrayBuffer>>;
+
+/** Of a tensor of numbers, or of ids. */
+type FileExpectation = Expectation | { readonly exact: true; readonly margin: number; readonly tied: boolean };
 
 /** What case.json holds, by the schema. */
 interface CaseFile {
@@ -28,9 +35,11 @@ interface CaseFile {
   readonly config: Record<string, unknown>;
   readonly layer?: number;
   readonly inputs: readonly string[];
-  readonly expected?: Record<string, Expectation>;
+  readonly expected?: Record<string, FileExpectation>;
   readonly expectedError?: { readonly code: string; readonly about: string };
   readonly exercises: readonly string[];
+  /** Level generation, by Hugging Face's names. */
+  readonly options?: Record<string, unknown>;
 }
 
 export interface Case {
@@ -44,8 +53,14 @@ export interface Case {
   readonly expectedError: CaseFile['expectedError'];
   /** The model with the case's config over its own. @throws ConfigError, CheckpointError: some cases expect that. */
   openCheckpoint(): Promise<Checkpoint>;
+  /** The same for the levels of LED. */
+  openLedCheckpoint(): Promise<LedCheckpoint>;
+  /** Level generation. @throws CaseError for an option this reader does not know */
+  generationOptions(): GenerationOptions;
   /** All inputs of a whole model. */
   batchInputs(): BatchInputs;
+  /** The same for the levels of LED; level led-step has others beside them. */
+  ledBatchInputs(): LedBatchInputs;
   /** @throws CaseError when there is no such input. */
   floatInput(name: string): Tensor;
   integerInput(name: string): IntegerTensor | undefined;
@@ -133,20 +148,16 @@ export async function readCaseFrom(read: ReadFile, id: string, manifest: Manifes
   }
   const expected = new Map<string, Expectation & { tensor: Tensor64 }>();
   for (const [output, expectation] of Object.entries(file.expected ?? {})) {
-    const { shape, data } = await tensors.floats(`expected.${output}`);
-    if (!(data instanceof Float64Array)) {
-      throw new CaseError({
-        where: 'readCase',
-        name: `${id} expected.${output}`,
-        expected: 'F64',
-        got: 'another dtype',
-      });
-    }
-    expected.set(output, { ...expectation, tensor: { shape, data } });
+    expected.set(output, await readExpectation(tensors, id, output, expectation));
   }
   await tensors.close();
 
   const { level, name, description, source, layer, expectedError, model, config } = file;
+  const modelConfig = async (): Promise<string> =>
+    JSON.stringify({ ...((await readJson(`models/${model}/config.json`)) as object), ...config });
+  const weights = async (): Promise<TensorFile> =>
+    await openSafetensors(createMemorySource(await readBytes(`models/${model}/model.safetensors`)));
+  const inputs = { ...Object.fromEntries(floatInputs), ...Object.fromEntries(integerInputs) };
   return {
     level,
     name,
@@ -155,12 +166,11 @@ export async function readCaseFrom(read: ReadFile, id: string, manifest: Manifes
     layer,
     expected,
     expectedError,
-    openCheckpoint: async () => {
-      const modelConfig = { ...((await readJson(`models/${model}/config.json`)) as object), ...config };
-      const weights = createMemorySource(await readBytes(`models/${model}/model.safetensors`));
-      return createCheckpoint(parseConfig(JSON.stringify(modelConfig)), await openSafetensors(weights));
-    },
-    batchInputs: () => ({ ...Object.fromEntries(floatInputs), ...Object.fromEntries(integerInputs) }) as BatchInputs,
+    openCheckpoint: async () => createCheckpoint(parseConfig(await modelConfig()), await weights()),
+    openLedCheckpoint: async () => createCheckpoint(parseLedConfig(await modelConfig()), await weights()),
+    generationOptions: () => optionsFromHuggingFace(file.options ?? {}),
+    batchInputs: () => inputs as BatchInputs,
+    ledBatchInputs: () => inputs as LedBatchInputs,
     floatInput(input) {
       const tensor = floatInputs.get(input);
       if (!tensor) throw new CaseError({ where: 'readCase', name: id, expected: `an input ${input}`, got: 'none' });
@@ -168,6 +178,23 @@ export async function readCaseFrom(read: ReadFile, id: string, manifest: Manifes
     },
     integerInput: input => integerInputs.get(input),
   };
+}
+
+/** An expected tensor with its expectation; ids as float64, which holds them exactly. @throws CaseError */
+async function readExpectation(
+  tensors: TensorFile,
+  id: string,
+  output: string,
+  expectation: FileExpectation,
+): Promise<Expectation & { readonly tensor: Tensor64 }> {
+  const stored = `expected.${output}`;
+  if ('exact' in expectation) {
+    const { shape, data } = await tensors.integers(stored);
+    return { exact: true, tied: expectation.tied, spread: 0, max: 0, tensor: { shape, data: Float64Array.from(data) } };
+  }
+  const { shape, data } = await tensors.floats(stored);
+  if (data instanceof Float64Array) return { ...expectation, tensor: { shape, data } };
+  throw new CaseError({ where: 'readCase', name: `${id} ${stored}`, expected: 'F64', got: 'another dtype' });
 }
 
 const parseJson = (bytes: Uint8Array): unknown => JSON.parse(new TextDecoder().decode(bytes));

@@ -1,6 +1,7 @@
 export * from './budget.ts';
 export * from './case.ts';
 export * from './compare.ts';
+export * from './generation-options.ts';
 export * from './kernels-on-reference.ts';
 export * from './oracle.ts';
 export * from './read-case.ts';
@@ -8,5 +9,6 @@ export * from './report.ts';
 export * from './result.ts';
 export * from './run.ts';
 export * from './subjects/engine.ts';
+export * from './subjects/led.ts';
 export * from './subjects/recorded.ts';
 export * from './subjects/reference.ts';

@@ -11,15 +11,21 @@ import type { Precision } from '../budget.ts';
 import type { Case } from '../case.ts';
 import type { NamedTensor } from '../compare.ts';
 import type { Subject } from '../run.ts';
+import { isLedLevel, ledLevels, runLedCase } from './led.ts';
 
 export function engineSubject(name: string, precision: Precision, createKernels: () => Promise<Kernels>): Subject {
   return {
     name,
     precision,
-    levels: ['attention', 'layer', 'encoder', 'heads'],
+    levels: ['attention', 'layer', 'encoder', 'heads', ...ledLevels],
+    skips: ({ level }) =>
+      precision === 'float16' && level === 'generation'
+        ? 'ids are those of the weights before they were rounded'
+        : null,
     async run(testCase) {
       const kernels = await createKernels();
       try {
+        if (isLedLevel(testCase.level)) return await runLed(kernels, testCase);
         const isModel = testCase.level === 'encoder' || testCase.level === 'heads';
         return isModel ? await runModel(kernels, testCase) : await runLayer(kernels, testCase);
       } finally {
@@ -27,6 +33,15 @@ export function engineSubject(name: string, precision: Precision, createKernels:
       }
     },
   };
+}
+
+async function runLed(kernels: Kernels, testCase: Case): Promise<ReadonlyMap<string, NamedTensor>> {
+  const model = await createBackend(kernels).loadLed(await testCase.openLedCheckpoint());
+  try {
+    return await runLedCase(model, testCase);
+  } finally {
+    model.dispose();
+  }
 }
 
 async function runModel(kernels: Kernels, testCase: Case): Promise<ReadonlyMap<string, NamedTensor>> {

@@ -16,7 +16,7 @@ export function recordedSubject(directory: string, precision: Precision): Subjec
   return {
     name: 'recorded',
     precision,
-    levels: ['attention', 'layer', 'encoder', 'heads'],
+    levels: ['attention', 'layer', 'encoder', 'heads', 'led', 'led-step', 'generation'],
     skips: ({ level, name, expectedError }) => {
       if (expectedError) return 'recorded files cannot show a refusal';
       return existsSync(path(level, name)) ? null : `no file for it in ${directory}`;
@@ -26,7 +26,11 @@ export function recordedSubject(directory: string, precision: Precision): Subjec
       const bytes = new Uint8Array(readFileSync(path(level, name)));
       const file = await openSafetensors(createMemorySource(bytes), { allowNonFinite: true });
       const outputs = new Map<string, NamedTensor>();
-      for (const output of file.tensors.keys()) outputs.set(output, await file.floats(output));
+      for (const [output, { dtype }] of file.tensors) {
+        const isIds = /^[IU]/.test(dtype); // `sequences` of level generation
+        const { shape, data } = isIds ? await file.integers(output) : await file.floats(output);
+        outputs.set(output, { shape, data: data instanceof Int32Array ? Float64Array.from(data) : data });
+      }
       return outputs;
     },
   };

@@ -1,11 +1,14 @@
 /** The float64 reference as a subject. The modules are arguments, so that mutants of it can be put in. */
+import { expectLedSource } from '../../contract/led-inputs.ts';
 import type { Tensor } from '../../contract/tensor.ts';
 import { toFloat64 } from '../../reference/1-operations.ts';
 import * as reference from '../../reference/index.ts';
 import * as batch from '../../runtime/batch.ts';
+import { splitLedBatch } from '../../runtime/led-batch.ts';
 import type { Case } from '../case.ts';
 import type { NamedTensor } from '../compare.ts';
 import type { Subject } from '../run.ts';
+import { isLedLevel, ledLevels, namedSequences, runLedCase } from './led.ts';
 
 /** The modules this subject is made of. */
 export interface ReferenceModules {
@@ -17,11 +20,12 @@ export function referenceSubject(modules: ReferenceModules = { reference, batch 
   return {
     name,
     precision: 'float64',
-    levels: ['attention', 'layer', 'encoder', 'heads'],
-    run: testCase =>
-      testCase.level === 'encoder' || testCase.level === 'heads'
-        ? runModel(modules, testCase)
-        : runLayer(modules, testCase),
+    levels: ['attention', 'layer', 'encoder', 'heads', ...ledLevels],
+    run: testCase => {
+      if (isLedLevel(testCase.level)) return runLed(modules, testCase);
+      const isModel = testCase.level === 'encoder' || testCase.level === 'heads';
+      return isModel ? runModel(modules, testCase) : runLayer(modules, testCase);
+    },
   };
 }
 
@@ -34,6 +38,32 @@ async function runModel(
   const sink = batch.memorySink();
   await batch.forwardBatch(model, testCase.batchInputs(), sink, { want: 'all' });
   return sink.tensors;
+}
+
+/** LED, with the plain greedy and beam search of lesson 10. */
+async function runLed({ reference }: ReferenceModules, testCase: Case): Promise<ReadonlyMap<string, NamedTensor>> {
+  const checkpoint = await testCase.openLedCheckpoint();
+  const { config } = checkpoint;
+  const tensors = await reference.loadLedWeights(checkpoint);
+  const weights = (name: string): Tensor => tensors.get(name)!;
+  const model = reference.createReferenceLedModel(config, weights);
+  return await runLedCase(model, testCase, async () => {
+    const documents = splitLedBatch(testCase.ledBatchInputs());
+    const decoderInputIds = testCase.ledBatchInputs().decoder_input_ids && documents.map(row => row.decoderInputIds!);
+    const options = { ...testCase.generationOptions(), ...(decoderInputIds && { decoderInputIds }) };
+    const written = documents.flatMap((inputs, row) => {
+      expectLedSource(inputs, config);
+      return reference.generate(inputs, weights, config, options, row);
+    });
+    const longest = Math.max(...written.map(({ ids }) => ids.length));
+    const padded = new Float64Array(written.length * longest).fill(config.padTokenId);
+    for (const [row, { ids }] of written.entries()) padded.set(ids, row * longest);
+    const scores = written[0]!.score === null ? null : Float64Array.from(written, ({ score }) => score!);
+    return namedSequences(
+      { shape: [written.length, longest], data: padded },
+      scores && { shape: [written.length], data: scores },
+    );
+  });
 }
 
 /** One attention or one layer: `hidden_states` in, row by row. */
