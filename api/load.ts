@@ -1,7 +1,8 @@
 /** A model source → a model on a device, with its tokenizer; everything is given back together. */
-import type { LedConfig } from '../contract/config.ts';
+import type { GenerationOptions } from '../contract/generation.ts';
 import type { LedModel, LoadOptions, LongformerModel } from '../contract/model.ts';
-import type { OpenOptions } from '../runtime/checkpoint/open.ts';
+import { readGenerationSettings } from '../runtime/checkpoint/generation-settings.ts';
+import type { OpenLedOptions, OpenOptions } from '../runtime/checkpoint/open.ts';
 import { openCheckpointFiles, openLedCheckpointFiles } from '../runtime/checkpoint/open.ts';
 import type { Tokenizer } from '../runtime/tokenizer/index.ts';
 import { createDevice, type DeviceOptions } from './devices.ts';
@@ -36,16 +37,23 @@ export async function loadPretrained(
   return onDevice(checkpoint, tokenizer, options, (backend, load) => backend.loadLongformer(checkpoint, load));
 }
 
-/** The same for an LED. */
+/** An LED with what its files say about generation. */
+export interface PretrainedLed extends Pretrained<LedModel> {
+  readonly settings: GenerationOptions;
+}
+
+/** The same for an LED. @throws as loadPretrained */
 export async function loadPretrainedLed(
   source: ModelSource,
   options: PretrainedOptions = {},
-): Promise<Pretrained<LedModel> & { readonly config: LedConfig }> {
+  open: OpenLedOptions = {},
+): Promise<PretrainedLed> {
   const files = await openSource(source, options);
   const tokenizer = await openTokenizer(files);
-  const checkpoint = await openLedCheckpointFiles(files);
+  const settings = await readGenerationSettings(files);
+  const checkpoint = await openLedCheckpointFiles(files, open);
   const loaded = await onDevice(checkpoint, tokenizer, options, (backend, load) => backend.loadLed(checkpoint, load));
-  return { ...loaded, config: checkpoint.config };
+  return { ...loaded, settings };
 }
 
 async function onDevice<Model extends { dispose(): void }>(

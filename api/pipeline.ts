@@ -5,7 +5,7 @@
  * computed packed. The work is in runtime/tasks/; nothing is computed here.
  */
 import { UnsupportedError } from '../contract/errors.ts';
-import type { LongformerModel } from '../contract/model.ts';
+import type { LedModel, LongformerModel } from '../contract/model.ts';
 import type { Tensor } from '../contract/tensor.ts';
 import type { TaskOptions } from '../runtime/tasks/documents.ts';
 import { extractFeatures, type FeatureExtractionOptions } from '../runtime/tasks/feature-extraction.ts';
@@ -17,6 +17,7 @@ import {
   type QuestionAnsweringOptions,
   type QuestionInput,
 } from '../runtime/tasks/question-answering.ts';
+import { summarize, text2text, type WriteOptions } from '../runtime/tasks/summarization.ts';
 import {
   type ClassificationInput,
   classifyTexts,
@@ -29,7 +30,13 @@ import {
   type TokenLabel,
   tagTexts,
 } from '../runtime/tasks/token-classification.ts';
-import { loadPretrained, type Pretrained, type PretrainedOptions } from './load.ts';
+import {
+  loadPretrained,
+  loadPretrainedLed,
+  type Pretrained,
+  type PretrainedLed,
+  type PretrainedOptions,
+} from './load.ts';
 import type { ModelSource } from './model-source.ts';
 
 /** One input or several, and a result for each. */
@@ -41,8 +48,21 @@ interface Call<Input, Result, Options> {
 /** Fillings of the mask; of each mask when there are several. */
 export type Fillings = Filling[] | Filling[][];
 
+/**
+ * Text from text. As in transformers: one source gives its numReturnSequences texts; several give one text each, or a list for each when
+ * more are asked for.
+ */
+interface WriteCall<Text> {
+  (source: string, options?: WriteOptions): Promise<Text[]>;
+  (sources: readonly string[], options?: WriteOptions): Promise<Text[] | Text[][]>;
+}
+
 /** What each task takes and gives. */
 export interface TaskCalls {
+  /** LED. */
+  summarization: WriteCall<{ summary_text: string }>;
+  /** LED: the same under the name of whatever it was trained for. */
+  'text2text-generation': WriteCall<{ generated_text: string }>;
   'fill-mask': Call<string, Fillings, FillMaskOptions>;
   /** The best `topK` labels. */
   'text-classification': Call<ClassificationInput, LabelScore[], TextClassificationOptions>;
@@ -57,11 +77,15 @@ export interface TaskCalls {
 
 export type TaskName = keyof TaskCalls;
 
-export type Pipeline<Task extends TaskName> = TaskCalls[Task] & Pretrained<LongformerModel> & { readonly task: Task };
+/** Tasks that write. */
+type WritingTask = 'summarization' | 'text2text-generation';
+
+export type Pipeline<Task extends TaskName> = TaskCalls[Task] &
+  Pretrained<Task extends WritingTask ? LedModel : LongformerModel> & { readonly task: Task };
 
 type Run = (loaded: Pretrained<LongformerModel>, inputs: readonly never[], options: never) => Promise<unknown[]>;
 
-const runs: Record<TaskName, Run> = {
+const runs: Record<Exclude<TaskName, WritingTask>, Run> = {
   'fill-mask': async (loaded, inputs, options) =>
     (await fillMasks(loaded, inputs, options)).map(masks => (masks.length === 1 ? masks[0]! : masks)),
   'text-classification': classifyTexts,
@@ -73,6 +97,10 @@ const runs: Record<TaskName, Run> = {
   'feature-extraction': extractFeatures,
   'multiple-choice': rankChoices,
 };
+
+type Write = (loaded: PretrainedLed, sources: readonly string[], options?: WriteOptions) => Promise<unknown[][]>;
+
+const writes: Record<WritingTask, Write> = { summarization: summarize, 'text2text-generation': text2text };
 
 /**
  * Loads a model for a task.
@@ -90,12 +118,13 @@ export async function pipeline<Task extends TaskName>(
   model: ModelSource,
   options: PretrainedOptions = {},
 ): Promise<Pipeline<Task>> {
-  const run = Object.hasOwn(runs, task) ? runs[task] : undefined;
+  if (isWriting(task)) return (await writingPipeline(task, model, options)) as unknown as Pipeline<Task>;
+  const run = Object.hasOwn(runs, task) ? runs[task as keyof typeof runs] : undefined;
   if (!run) {
     throw new UnsupportedError({
       where: 'pipeline',
       name: 'task',
-      expected: `one of ${Object.keys(runs).join(', ')}`,
+      expected: `one of ${[...Object.keys(runs), ...Object.keys(writes)].join(', ')}`,
       got: String(task),
     });
   }
@@ -118,4 +147,17 @@ export async function pipeline<Task extends TaskName>(
     [Symbol.asyncDispose]: dispose,
   };
   return Object.assign(call, properties) as unknown as Pipeline<Task>;
+}
+
+const isWriting = (task: TaskName): task is WritingTask => Object.hasOwn(writes, task);
+
+async function writingPipeline(task: WritingTask, source: ModelSource, options: PretrainedOptions): Promise<object> {
+  const loaded = await loadPretrainedLed(source, options, { head: 'conditionalGeneration' });
+  const call = async (given: string | readonly string[], callOptions?: WriteOptions): Promise<unknown> => {
+    const texts = await writes[task](loaded, typeof given === 'string' ? [given] : given, callOptions);
+    if (typeof given === 'string') return texts[0];
+    return texts.every(({ length }) => length === 1) ? texts.flat() : texts;
+  };
+  const { model, tokenizer, dispose } = loaded;
+  return Object.assign(call, { task, model, tokenizer, dispose, [Symbol.asyncDispose]: dispose });
 }

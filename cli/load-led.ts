@@ -1,35 +1,44 @@
-/** An LED with its generation settings, from a directory. */
+/** An LED with its generation settings, from a directory, the hub or an address; inside a worker. */
+import { createDevice } from '../api/devices.ts';
+import { openSource } from '../api/model-source.ts';
 import type { GenerationOptions } from '../contract/generation.ts';
-import type { Backend, LedModel } from '../contract/model.ts';
+import type { LedModel } from '../contract/model.ts';
 import { readGenerationSettings } from '../runtime/checkpoint/generation-settings.ts';
-import { openLedCheckpointFiles } from '../runtime/checkpoint/open.ts';
-import { openDirectory } from '../runtime/checkpoint/open-node.ts';
+import { type CheckpointFiles, openLedCheckpointFiles } from '../runtime/checkpoint/open.ts';
 import type { GenerationProgress } from '../runtime/generation/generate.ts';
-import { createBackendNamed } from './backends.ts';
+import type { ModelFlags } from './text-options.ts';
+
+type Report = (done: number, label: string) => void;
 
 export interface LoadedLed {
-  readonly backend: Backend;
   readonly model: LedModel;
   readonly settings: GenerationOptions;
+  /** The tokenizer lies among them, where one is needed. */
+  readonly files: CheckpointFiles;
+  /** Gives back memory and threads. */
+  dispose(): void;
 }
 
-/** backend.dispose() gives everything back. @throws as openLedCheckpoint and the backend */
-export async function loadLed(
-  directory: string,
-  backendName: string,
-  threads: number,
-  report: (done: number, label: string) => void,
-): Promise<LoadedLed> {
-  const files = await openDirectory(directory);
+/** @throws CheckpointError, ConfigError, UnsupportedError, IoError, MemoryError */
+export async function loadLed(flags: ModelFlags, report: Report): Promise<LoadedLed> {
+  const { model: source, backend, threads, revision, cacheDir, offline } = flags;
+  const files = await openSource(source, {
+    ...(revision === undefined ? {} : { revision }),
+    ...(cacheDir === undefined ? {} : { cacheDir }),
+    ...(offline ? { localFilesOnly: true } : {}),
+    onFile: ({ status, file, progress: percent = 0 }) => {
+      if (status === 'progress') report(percent / 100, file);
+    },
+  });
   const settings = await readGenerationSettings(files);
-  const checkpoint = await openLedCheckpointFiles(files);
+  const checkpoint = await openLedCheckpointFiles(files, { head: 'conditionalGeneration' });
   try {
-    const backend = await createBackendNamed(backendName, { threads });
+    const device = await createDevice(backend, { threads });
     try {
-      const model = await backend.loadLed(checkpoint, { onProgress: done => report(done, 'loading weights') });
-      return { backend, model, settings };
+      const model = await device.loadLed(checkpoint, { onProgress: done => report(done, 'loading weights') });
+      return { model, settings, files, dispose: () => device.dispose() };
     } catch (error) {
-      backend.dispose();
+      device.dispose();
       throw error;
     }
   } finally {
@@ -38,7 +47,12 @@ export async function loadLed(
 }
 
 /** Progress of generation in words. */
-export function tellGeneration(report: (done: number, label: string) => void): (progress: GenerationProgress) => void {
+export function tellGeneration(report: Report): (progress: GenerationProgress) => void {
   return ({ stage, done, length }) =>
     report(done, stage === 'encoding' ? 'reading the source' : `writing, ${length} tokens`);
+}
+
+/** What a worker needs of the flags. */
+export function modelFlagsOf({ model, backend, threads, revision, cacheDir, offline }: ModelFlags): ModelFlags {
+  return { model, backend, threads, revision, cacheDir, offline };
 }

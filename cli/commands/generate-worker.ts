@@ -15,7 +15,7 @@ await workInWorker(generate);
 
 async function generate(job: GenerateJob, report: Report<never>): Promise<void> {
   const inputs: LedBatchInputs = await readInputs('generate', job.inputs, inputNames);
-  const { backend, model, settings } = await loadLed(job.model, job.backend, job.threads, report.progress);
+  const { model, settings, dispose } = await loadLed(job, report.progress);
   try {
     const { sequences, sequencesScores } = await generateBatch(model, inputs, {
       ...settings,
@@ -30,6 +30,6 @@ async function generate(job: GenerateJob, report: Report<never>): Promise<void> 
     for (const { name, data } of tensors) await writer.write(name, 0, data);
     await writer.finish();
   } finally {
-    backend.dispose();
+    dispose();
   }
 }

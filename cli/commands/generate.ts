@@ -2,19 +2,17 @@
 import { Command } from 'commander';
 import type { GenerationOptions } from '../../contract/generation.ts';
 import { temporaryPath } from '../../runtime/checkpoint/safetensors-writer-node.ts';
-import { backendNames } from '../backends.ts';
 import { addGenerationFlags, generationOptionsOf } from '../generation-flags.ts';
+import { modelFlagsOf } from '../load-led.ts';
 import { createProgress } from '../progress.ts';
 import { runInWorker } from '../run-in-worker.ts';
+import { addModelFlags, type ModelFlags } from '../text-options.ts';
 
-export interface GenerateJob {
-  readonly model: string;
+export interface GenerateJob extends ModelFlags {
   readonly inputs: string;
   readonly outputs: string;
   /** Where the outputs are written until they are complete. */
   readonly temporary: string;
-  readonly backend: string;
-  readonly threads: number;
   readonly generation: GenerationOptions;
 }
 
@@ -23,16 +21,16 @@ interface Options extends Omit<GenerateJob, 'temporary' | 'generation'> {
 }
 
 export function generateCommand(): Command {
-  const command = new Command('generate')
-    .description('Write token ids with an LED: greedy, by beam search or drawn, as Hugging Face does.')
-    .requiredOption('--model <directory>', 'an LED checkpoint with the head of conditional generation')
+  const command = addModelFlags(
+    new Command('generate').description(
+      'Write token ids with an LED: greedy, by beam search or drawn, as Hugging Face does.',
+    ),
+  )
     .requiredOption(
       '--inputs <file>',
       'safetensors with input_ids, attention_mask, global_attention_mask, … [batch, n]',
     )
     .requiredOption('--outputs <file>', 'safetensors to write: sequences, and sequences_scores of beams')
-    .option('--backend <name>', backendNames.join(' or '), 'wasm')
-    .option('--threads <count>', 'wasm only', Number, 1)
     .option('--json', 'print a line of JSON with the file and the seconds it took');
   return addGenerationFlags(command)
     .addHelpText(
@@ -47,10 +45,10 @@ Examples:
     )
     .action(async (options: Options) => {
       const begin = performance.now();
-      const { model, inputs, outputs, backend, threads } = options;
+      const { inputs, outputs } = options;
       const temporary = temporaryPath(outputs);
       const generation = generationOptionsOf(options as unknown as Record<string, unknown>);
-      const job: GenerateJob = { model, inputs, outputs, temporary, backend, threads, generation };
+      const job: GenerateJob = { ...modelFlagsOf(options), inputs, outputs, temporary, generation };
       const progress = createProgress('the work');
       await runInWorker({ where: 'generate', module: 'generate-worker', job, progress, temporary }).finally(() =>
         progress.stop(),

@@ -1,6 +1,6 @@
 /** The work of `longformer summarize`. */
+import { openTokenizer } from '../../api/model-source.ts';
 import { writeTexts } from '../../runtime/tasks/summarization.ts';
-import { loadTokenizerFromDirectory } from '../../runtime/tokenizer/load-node.ts';
 import { loadLed, tellGeneration } from '../load-led.ts';
 import { type Report, workInWorker } from '../run-in-worker.ts';
 import type { SummarizeJob, SummarizeNote } from './summarize.ts';
@@ -8,9 +8,9 @@ import type { SummarizeJob, SummarizeNote } from './summarize.ts';
 await workInWorker(summarize);
 
 async function summarize(job: SummarizeJob, report: Report<SummarizeNote>): Promise<void> {
-  const tokenizer = await loadTokenizerFromDirectory(job.model);
-  const { backend, model, settings } = await loadLed(job.model, job.backend, job.threads, report.progress);
+  const { model, settings, files, dispose } = await loadLed(job, report.progress);
   try {
+    const tokenizer = await openTokenizer(files);
     let streamed = false;
     const [texts] = await writeTexts({ model, tokenizer, settings }, [job.text], {
       ...job.generation,
@@ -26,6 +26,6 @@ async function summarize(job: SummarizeJob, report: Report<SummarizeNote>): Prom
     });
     report.note({ kind: 'texts', texts: texts!, streamed });
   } finally {
-    backend.dispose();
+    dispose();
   }
 }

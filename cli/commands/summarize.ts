@@ -1,17 +1,15 @@
 /** `longformer summarize`: text in, text out. */
 import { Command } from 'commander';
 import type { GenerationOptions } from '../../contract/generation.ts';
-import { backendNames } from '../backends.ts';
 import { addGenerationFlags, generationOptionsOf } from '../generation-flags.ts';
+import { modelFlagsOf } from '../load-led.ts';
 import { createProgress } from '../progress.ts';
 import { readText } from '../read-text.ts';
 import { runInWorker } from '../run-in-worker.ts';
+import { addModelFlags, type ModelFlags } from '../text-options.ts';
 
-export interface SummarizeJob {
-  readonly model: string;
+export interface SummarizeJob extends ModelFlags {
   readonly text: string;
-  readonly backend: string;
-  readonly threads: number;
   readonly truncate: boolean;
   readonly globalAttention: boolean;
   readonly generation: GenerationOptions;
@@ -30,12 +28,11 @@ interface Options extends Omit<SummarizeJob, 'text' | 'generation' | 'truncate'>
 }
 
 export function summarizeCommand(): Command {
-  const command = new Command('summarize')
-    .description('Write a summary of a text with an LED checkpoint, or whatever else it was trained to write.')
-    .argument('[file]', 'UTF-8 text; - or nothing: standard input')
-    .requiredOption('--model <directory>', 'an LED checkpoint with its tokenizer')
-    .option('--backend <name>', backendNames.join(' or '), 'wasm')
-    .option('--threads <count>', 'wasm only', Number, 1)
+  const command = addModelFlags(
+    new Command('summarize')
+      .description('Write a summary of a text with an LED checkpoint, or whatever else it was trained to write.')
+      .argument('[file]', 'UTF-8 text; - or nothing: standard input'),
+  )
     .option('--truncate', 'cut the end of a text that is too long, instead of refusing it')
     .option('--no-global-attention', 'the first token sees its window only, as in pipelines of Hugging Face')
     .option('--json', 'print one JSON object: { texts }');
@@ -51,9 +48,9 @@ Examples:
     )
     .action(async (file: string | undefined, options: Options) => {
       const text = await readText('summarize', file);
-      const { model, backend, threads, truncate = false, globalAttention } = options;
+      const { truncate = false, globalAttention } = options;
       const generation = generationOptionsOf(options as unknown as Record<string, unknown>);
-      const job: SummarizeJob = { model, text, backend, threads, truncate, globalAttention, generation };
+      const job: SummarizeJob = { ...modelFlagsOf(options), text, truncate, globalAttention, generation };
       const progress = createProgress('the work');
       const write = (piece: string): void => void process.stdout.write(piece);
       const onNote = (note: SummarizeNote): void => {
