@@ -39,7 +39,7 @@ export function answerCommand(): Command {
       'after',
       `
 Examples:
-  longformer answer --model models/needle-qa "What is the access code of Miriam?" --file models/needle-qa/sample-document.txt
+  longformer answer --model models/needle-qa "What is the access code of Delia?" --file models/needle-qa/sample-document.txt
   cat contract.txt | longformer answer --model owner/name "Who signed?" --json`,
     )
     .action(async (question: string, given: string | undefined, flags: Flags) => {
