@@ -28,7 +28,7 @@ if [ "$PYTHON_HF4" != none ]; then
   "$PYTHON_HF4" generate.py
   "$PYTHON_HF4" generate_led.py
   "$PYTHON_HF4" check_version.py
-  "$PYTHON_HF4" pipelines.py ../pipelines
+  "$PYTHON_HF4" pipelines.py
 fi
 "$PYTHON_HF5" check_version.py
 "$PYTHON_HF5" tokenizer_cases.py

@@ -91,7 +91,7 @@ export async function tagTexts(
         };
       }
     }
-    return ends[index]! - first > 1 ? withoutOverlap(entities as EntityGroup[]) : entities;
+    return ends[index]! - first > 1 ? withoutOverlap(text, entities as EntityGroup[]) : entities;
   });
 
   function wordsOf(tokens: readonly LabelledToken[], how: Aggregation): Labelled[] {
@@ -209,7 +209,9 @@ const tagOf = (label: string): [prefix: 'B' | 'I', tag: string] => {
 };
 
 /** Of groups that overlap the longer one stays, of equally long ones the likelier. */
-function withoutOverlap(entities: readonly EntityGroup[]): EntityGroup[] {
+function withoutOverlap(text: string, entities: readonly EntityGroup[]): EntityGroup[] {
+  // Subtle: in code points, as HF counts; an emoji is not longer than a letter.
+  const lengthOf = ({ start, end }: EntityGroup): number => [...text.slice(start, end)].length;
   const sorted = [...entities].sort((a, b) => a.start - b.start);
   const kept: EntityGroup[] = [];
   for (const entity of sorted) {
@@ -218,7 +220,7 @@ function withoutOverlap(entities: readonly EntityGroup[]): EntityGroup[] {
       kept.push(entity);
       continue;
     }
-    const [length, previousLength] = [entity.end - entity.start, previous.end - previous.start];
+    const [length, previousLength] = [lengthOf(entity), lengthOf(previous)];
     if (length > previousLength || (length === previousLength && entity.score > previous.score)) {
       kept[kept.length - 1] = entity;
     }
