@@ -79,7 +79,6 @@ export function beamSearch(
     return { ids: prompt, score: beam === 0 ? 0 : ruledOut, ended: false };
   });
   let finished: Hypothesis[] = running.map(() => ({ ids: prompt, score: ruledOut, ended: false }));
-  let canImprove = true;
 
   for (;;) {
     // 1. Every beam with every token; of these the best. Twice as many as beams, so that enough of them go on if many end now.
@@ -96,21 +95,18 @@ export function beamSearch(
 
     // 4. Those that have ended may take the place of worse finished ones. Subtle: only if they are among the first numBeams candidates:
     // the others are there to run on.
-    const isFull = finished.every(text => text.ended);
     const length = candidates[0]!.ids.length - prompt.length; // tokens after the prompt, the ending one included
-    const newlyFinished = candidates.map((each, rank): Hypothesis => {
-      const ended = each.ended && rank < numBeams;
-      const isClosed = isFull && earlyStopping === true;
-      const penalties = [!ended, isClosed, !canImprove].filter(Boolean).length;
-      return { ids: each.ids, score: each.score / length ** lengthPenalty + penalties * ruledOut, ended };
+    const newlyFinished = candidates.map(({ ids, score, ended: hasEnded }, rank): Hypothesis => {
+      const ended = hasEnded && rank < numBeams;
+      return { ids, score: score / length ** lengthPenalty + (ended ? 0 : ruledOut), ended };
     });
     finished = best([...finished, ...newlyFinished], numBeams);
 
-    // 5. Can the best running beam still get ahead of the worst finished text? Once it cannot, it never can.
+    // 5. Can the best running beam still get ahead of the worst finished text?
     const attainable = earlyStopping === 'never' && lengthPenalty > 0 ? maxLength - prompt.length : length;
     const hope = running[0]!.score / attainable ** lengthPenalty;
     const worst = Math.min(...finished.map(text => text.score));
-    canImprove &&= finished.some(text => hope > (text.ended ? worst : ruledOut));
+    const canImprove = finished.some(text => hope > (text.ended ? worst : ruledOut));
 
     // 6. Enough?
     const isDone = earlyStopping === true && finished.every(text => text.ended);

@@ -1,19 +1,31 @@
 /** The engine over any kernels as a subject: whole models by the outer seam, layers by the inner one. */
 import type { Kernels } from '../../contract/kernels.ts';
 import { BatchLayout, forwardBatch, memorySink } from '../../runtime/batch.ts';
-import { createBackend } from '../../runtime/engine/backend.ts';
+import * as engine from '../../runtime/engine/backend.ts';
 import { attend, encoderLayer } from '../../runtime/engine/encoder-layer.ts';
 import { readAttentions } from '../../runtime/engine/encoder-layers.ts';
 import { packDocuments } from '../../runtime/engine/pack.ts';
 import { loadLayer, pairReader } from '../../runtime/engine/weights.ts';
 import { allocateWorkspace } from '../../runtime/engine/workspace.ts';
+import * as ledBatch from '../../runtime/led-batch.ts';
 import type { Precision } from '../budget.ts';
 import type { Case } from '../case.ts';
 import type { NamedTensor } from '../compare.ts';
 import type { Subject } from '../run.ts';
-import { isLedLevel, ledLevels, runLedCase } from './led.ts';
+import { isLedLevel, type LedBatch, ledLevels, runLedCase } from './led.ts';
 
-export function engineSubject(name: string, precision: Precision, createKernels: () => Promise<Kernels>): Subject {
+/** The modules that LED's levels are asked of; arguments, so that mutants can be put in. */
+export interface EngineModules {
+  readonly engine: Pick<typeof engine, 'createBackend'>;
+  readonly ledBatch: LedBatch;
+}
+
+export function engineSubject(
+  name: string,
+  precision: Precision,
+  createKernels: () => Promise<Kernels>,
+  modules: EngineModules = { engine, ledBatch },
+): Subject {
   return {
     name,
     precision,
@@ -25,7 +37,7 @@ export function engineSubject(name: string, precision: Precision, createKernels:
     async run(testCase) {
       const kernels = await createKernels();
       try {
-        if (isLedLevel(testCase.level)) return await runLed(kernels, testCase);
+        if (isLedLevel(testCase.level)) return await runLed(modules, kernels, testCase);
         const isModel = testCase.level === 'encoder' || testCase.level === 'heads';
         return isModel ? await runModel(kernels, testCase) : await runLayer(kernels, testCase);
       } finally {
@@ -35,17 +47,21 @@ export function engineSubject(name: string, precision: Precision, createKernels:
   };
 }
 
-async function runLed(kernels: Kernels, testCase: Case): Promise<ReadonlyMap<string, NamedTensor>> {
-  const model = await createBackend(kernels).loadLed(await testCase.openLedCheckpoint());
+async function runLed(
+  { engine, ledBatch }: EngineModules,
+  kernels: Kernels,
+  testCase: Case,
+): Promise<ReadonlyMap<string, NamedTensor>> {
+  const model = await engine.createBackend(kernels).loadLed(await testCase.openLedCheckpoint());
   try {
-    return await runLedCase(model, testCase);
+    return await runLedCase(model, testCase, ledBatch);
   } finally {
     model.dispose();
   }
 }
 
 async function runModel(kernels: Kernels, testCase: Case): Promise<ReadonlyMap<string, NamedTensor>> {
-  const model = await createBackend(kernels).loadLongformer(await testCase.openCheckpoint());
+  const model = await engine.createBackend(kernels).loadLongformer(await testCase.openCheckpoint());
   const sink = memorySink();
   await forwardBatch(model, testCase.batchInputs(), sink, { want: 'all' });
   model.dispose();

@@ -1,7 +1,7 @@
 /** The levels of LED, asked of any model behind the outer seam. */
 import type { EncoderInputs, LedModel } from '../../contract/model.ts';
 import { memorySink } from '../../runtime/batch.ts';
-import { forwardLedBatch, generateBatch, splitLedBatch } from '../../runtime/led-batch.ts';
+import * as ledBatch from '../../runtime/led-batch.ts';
 import type { Case } from '../case.ts';
 import type { NamedTensor } from '../compare.ts';
 
@@ -13,18 +13,23 @@ export const isLedLevel = (level: string): level is LedLevel => (ledLevels as re
 
 type Outputs = ReadonlyMap<string, NamedTensor>;
 
-/** One case of any of the levels. `write`: level generation, if not by the fast search over the model. */
-export async function runLedCase(
-  model: LedModel,
-  testCase: Case,
-  write: (model: LedModel, testCase: Case) => Promise<Outputs> = writeBatch,
-): Promise<Outputs> {
-  if (testCase.level === 'led') return await runForward(model, testCase);
-  return testCase.level === 'led-step' ? await runSteps(model, testCase) : await write(model, testCase);
+/** Hugging Face's batch around an LED, forward and generation: arguments, so that other searches and mutants can be put in. */
+export type LedBatch = Pick<typeof ledBatch, 'forwardLedBatch' | 'generateBatch'>;
+
+/** One case of any of the levels. */
+export async function runLedCase(model: LedModel, testCase: Case, batch: LedBatch = ledBatch): Promise<Outputs> {
+  switch (testCase.level as LedLevel) {
+    case 'led':
+      return await runForward(model, testCase, batch);
+    case 'led-step':
+      return await runSteps(model, testCase);
+    case 'generation':
+      return await runGeneration(model, testCase, batch);
+  }
 }
 
 /** The whole model, without a cache. */
-async function runForward(model: LedModel, testCase: Case): Promise<Outputs> {
+async function runForward(model: LedModel, testCase: Case, { forwardLedBatch }: LedBatch): Promise<Outputs> {
   const sink = memorySink();
   await forwardLedBatch(model, testCase.ledBatchInputs(), sink, { want: 'all' });
   return sink.tensors;
@@ -32,7 +37,7 @@ async function runForward(model: LedModel, testCase: Case): Promise<Outputs> {
 
 /** Step by step: `logits.0` behind the prompt, `logits.i` behind the i-th step, (groups, V). */
 async function runSteps(model: LedModel, testCase: Case): Promise<Outputs> {
-  const documents: EncoderInputs[] = splitLedBatch(testCase.ledBatchInputs());
+  const documents: EncoderInputs[] = ledBatch.splitLedBatch(testCase.ledBatchInputs());
   const input = (name: string): { shape: readonly number[]; data: Int32Array } => testCase.integerInput(name)!;
   const [prompt, steps, parents] = [input('prompt'), input('steps'), input('parents')];
   const [groups, promptLength] = prompt.shape as [number, number];
@@ -54,19 +59,12 @@ async function runSteps(model: LedModel, testCase: Case): Promise<Outputs> {
   return outputs;
 }
 
-/** The search that every backend shares, over a model. */
-async function writeBatch(model: LedModel, testCase: Case): Promise<Outputs> {
-  const { sequences, sequencesScores } = await generateBatch(
-    model,
-    testCase.ledBatchInputs(),
-    testCase.generationOptions(),
-  );
-  return namedSequences({ shape: sequences.shape, data: Float64Array.from(sequences.data) }, sequencesScores);
-}
-
-/** What level generation compares. */
-export function namedSequences(sequences: NamedTensor, scores: NamedTensor | null): Outputs {
-  const outputs = new Map<string, NamedTensor>([['sequences', sequences]]);
-  if (scores) outputs.set('sequences_scores', scores);
+/** `sequences` as float64, which holds ids exactly; `sequences_scores` where there are any. */
+async function runGeneration(model: LedModel, testCase: Case, { generateBatch }: LedBatch): Promise<Outputs> {
+  const options = testCase.generationOptions();
+  const { sequences, sequencesScores } = await generateBatch(model, testCase.ledBatchInputs(), options);
+  const outputs = new Map<string, NamedTensor>();
+  outputs.set('sequences', { shape: sequences.shape, data: Float64Array.from(sequences.data) });
+  if (sequencesScores) outputs.set('sequences_scores', sequencesScores);
   return outputs;
 }

@@ -4,11 +4,11 @@ import type { Tensor } from '../../contract/tensor.ts';
 import { toFloat64 } from '../../reference/1-operations.ts';
 import * as reference from '../../reference/index.ts';
 import * as batch from '../../runtime/batch.ts';
-import { splitLedBatch } from '../../runtime/led-batch.ts';
+import * as ledBatch from '../../runtime/led-batch.ts';
 import type { Case } from '../case.ts';
 import type { NamedTensor } from '../compare.ts';
 import type { Subject } from '../run.ts';
-import { isLedLevel, ledLevels, namedSequences, runLedCase } from './led.ts';
+import { isLedLevel, type LedBatch, ledLevels, runLedCase } from './led.ts';
 
 /** The modules this subject is made of. */
 export interface ReferenceModules {
@@ -40,30 +40,31 @@ async function runModel(
   return sink.tensors;
 }
 
-/** LED, with the plain greedy and beam search of lesson 10. */
+/** LED, with the plain greedy and beam search of lesson 10, document by document. */
 async function runLed({ reference }: ReferenceModules, testCase: Case): Promise<ReadonlyMap<string, NamedTensor>> {
   const checkpoint = await testCase.openLedCheckpoint();
   const { config } = checkpoint;
   const tensors = await reference.loadLedWeights(checkpoint);
   const weights = (name: string): Tensor => tensors.get(name)!;
   const model = reference.createReferenceLedModel(config, weights);
-  return await runLedCase(model, testCase, async () => {
-    const documents = splitLedBatch(testCase.ledBatchInputs());
-    const decoderInputIds = testCase.ledBatchInputs().decoder_input_ids && documents.map(row => row.decoderInputIds!);
-    const options = { ...testCase.generationOptions(), ...(decoderInputIds && { decoderInputIds }) };
-    const written = documents.flatMap((inputs, row) => {
-      expectLedSource(inputs, config);
-      return reference.generate(inputs, weights, config, options, row);
+  const generateBatch: LedBatch['generateBatch'] = async (_, inputs, options = {}) => {
+    const documents = ledBatch.splitLedBatch(inputs);
+    const decoderInputIds = inputs.decoder_input_ids && documents.map(row => row.decoderInputIds!);
+    const prompted = { ...options, ...(decoderInputIds && { decoderInputIds }) };
+    for (const document of documents) expectLedSource(document, config);
+    const written = documents.flatMap((document, row) => {
+      return reference.generate(document, weights, config, prompted, row);
     });
     const longest = Math.max(...written.map(({ ids }) => ids.length));
-    const padded = new Float64Array(written.length * longest).fill(config.padTokenId);
-    for (const [row, { ids }] of written.entries()) padded.set(ids, row * longest);
-    const scores = written[0]!.score === null ? null : Float64Array.from(written, ({ score }) => score!);
-    return namedSequences(
-      { shape: [written.length, longest], data: padded },
-      scores && { shape: [written.length], data: scores },
-    );
-  });
+    const data = new Int32Array(written.length * longest).fill(config.padTokenId);
+    for (const [row, { ids }] of written.entries()) data.set(ids, row * longest);
+    const scores = Float64Array.from(written, ({ score }) => score ?? 0);
+    return {
+      sequences: { shape: [written.length, longest], data },
+      sequencesScores: written[0]!.score === null ? null : { shape: [scores.length], data: scores },
+    };
+  };
+  return await runLedCase(model, testCase, { ...ledBatch, generateBatch });
 }
 
 /** One attention or one layer: `hidden_states` in, row by row. */
