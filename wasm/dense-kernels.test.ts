@@ -36,6 +36,8 @@ describe.each(['relaxed', 'baseline'] as const)('%s build', build => {
     [13, 385, 8],
     [31, 768, 24],
     [193, 900, 17],
+    [4, 12_400, 9],
+    [12, 1600, 10],
   ])('linear: %i rows, %i to %i features', async (rows, inFeatures, outFeatures) => {
     const kernels = await createWasmKernels({ build });
     const x = random(rows * inFeatures);
