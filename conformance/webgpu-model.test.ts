@@ -82,8 +82,8 @@ describe.skipIf(missing)('a model on WebGPU', () => {
     for (let pass = 0; pass < 100; pass++) await model.forward(documents.slice(pass % 3));
     expect(kernels.statistics).toMatchObject({ buffers, bytes });
     model.dispose();
-    const scratch = empty - kernels.availableBytes(); // keys and values of global tokens: the next model will need them too
-    expect(scratch).toBeLessThan(2 * 4 * 57 * 16 + 1);
+    // What global attention keeps between calls stays: the next model will need it too.
+    expect(empty - kernels.availableBytes()).toBeLessThan(2 ** 18);
     kernels.dispose();
     expect(kernels.statistics).toMatchObject({ buffers: 0, bytes: 0 });
   });
@@ -236,4 +236,20 @@ describe.skipIf(missing)('bad luck on WebGPU', () => {
     expect(() => kernels.allocate(1, 1)).toThrow('webgpu: these kernels were disposed of');
     other.dispose();
   });
+});
+
+describe('float16 weights', () => {
+  it.each(['tiled', 'registers'] as const)(
+    'shaders of schedule %s are accepted, on a device that computes nothing',
+    async schedule => {
+      // Dawn's null backend has every feature: it checks the shaders, and no GPU with float16 is needed.
+      const gpu = await gpuOfNode(['backend=null']);
+      const kernels = await createWebGpuKernels({ gpu, weights: 'float16', schedule });
+      expect(kernels.name).toBe('webgpu-f16');
+      const model = await load(kernels);
+      const [output] = await model.forward(documents);
+      expect(output!.poolerOutput!.data.length).toBe(model.config.hiddenSize);
+      kernels.dispose();
+    },
+  );
 });

@@ -65,6 +65,17 @@ const cases: Case[] = [
   },
   { name: 'more than a block of keys', lengths: [1100], heads: 1, headDim: 16, window: 300, globals: [0, 600] },
   { name: 'more global tokens than a tile', lengths: [120], heads: 2, headDim: 32, window: 9, globals: range(3, 30) },
+  { name: 'very many global tokens', lengths: [90], heads: 2, headDim: 4, window: 3, globals: range(0, 40) },
+  {
+    name: 'very many global tokens, packed and causal',
+    lengths: [50, 40],
+    heads: 3,
+    headDim: 5,
+    window: 3,
+    causal: true,
+    globals: [...range(5, 25), ...range(50, 80)],
+    padding: [3, 49, 85],
+  },
 ];
 
 function range(from: number, to: number): number[] {

@@ -298,8 +298,10 @@ export class WebGpuKernels implements Kernels {
       query: this.#use(query, Rows),
       sequence: this.#use(sequence, Sequence),
       project: this.#projector(hiddenStates),
+      hiddenStates: this.#use(hiddenStates, Rows).block,
       keyProjection: this.#use(keyProjection, Linear),
       valueProjection: this.#use(valueProjection, Linear),
+      half: this.#settings.half,
       heads,
       causal,
     };
@@ -342,7 +344,7 @@ export class WebGpuKernels implements Kernels {
       value: this.#use(value, Rows),
     };
     expectInside(call.out, 0, call.query.rows);
-    this.#record(fullAttention(call, this.#scratch.partials, this.#settings.schedule));
+    this.#record(fullAttention(call, this.#scratch.get('partials'), this.#settings.schedule));
   }
 
   fullProbabilities(

@@ -1,9 +1,21 @@
 /**
- * Memory that holds nothing between two calls: keys and values of global attention, a chunk of the documents at a time, and
- * what parts of an attention leave for `combine`. It grows with what is loaded, never in a forward pass, and never shrinks.
+ * Memory that holds nothing between two calls. It grows with what is loaded, never in a forward pass, and never shrinks.
+ *
+ * Global attention needs most of it: keys and values of a chunk of the documents at a time, or, for few global tokens, what
+ * kernels/folded-attention.ts keeps. `partials` is what parts of an attention leave for `combine`.
  */
 import type { Block, Buffers } from './buffers.ts';
 import type { Recorder } from './recorder.ts';
+
+export type ScratchName =
+  | 'globalKeys'
+  | 'globalValues'
+  | 'partials'
+  | 'foldedQueries'
+  | 'foldedScores'
+  | 'foldedMaxima'
+  | 'foldedSums'
+  | 'foldedStates';
 
 /** Tokens whose global keys and values exist at once. Longer documents have at most four chunks. */
 const shortestChunk = 2048;
@@ -13,6 +25,11 @@ const wantedParts = 64;
 const mostSplits = 16;
 /** Always there, so that a decoder can cut its keys into parts too. */
 const leastPartials = 2 ** 21;
+
+/** Global tokens x heads, at most, whose projections are folded into the queries. */
+export const mostFolded = 64;
+const tokensOfPart = 128;
+const mostFoldedParts = 32;
 
 /** How global attention over T tokens is cut. */
 export interface Chunks {
@@ -28,89 +45,97 @@ export function chunksOf(tokens: number, globals: number): Chunks {
   return { rows, count: Math.ceil(tokens / rows), splits };
 }
 
+/** Tokens of a part when projections are folded. */
+export const foldedPart = (tokens: number): number => Math.max(tokensOfPart, Math.ceil(tokens / mostFoldedParts));
+
+/** The largest of everything that was loaded so far. */
+interface Needs {
+  /** Features of the hidden states: any square linear layer may become a projection. */
+  readonly features: number;
+  readonly tokens: number;
+  /** Rows of the longest chunk. */
+  readonly rows: number;
+  /** Parts of all chunks x global tokens. */
+  readonly slots: number;
+}
+
 export class Scratch {
   readonly #buffers: Buffers;
   readonly #recorder: Recorder;
-  #projections: { readonly key: Block; readonly value: Block; readonly floats: number } | null = null;
-  #partials: Block | null = null;
-  #features = 0;
-  #rows = 0;
-  /** Parts of all chunks x global tokens. */
-  #slots = 0;
+  readonly #blocks = new Map<ScratchName, Block>();
+  #needs: Needs = { features: 0, tokens: 0, rows: 0, slots: 0 };
 
   constructor(buffers: Buffers, recorder: Recorder) {
     this.#buffers = buffers;
     this.#recorder = recorder;
-    this.#partials = buffers.make(
-      'scratch',
+    this.#blocks.set(
       'partials',
-      Math.min(leastPartials, buffers.limits.maxStorageBufferBindingSize),
-      true,
+      this.#make('partials', Math.min(leastPartials, buffers.limits.maxStorageBufferBindingSize)),
     );
   }
 
-  get key(): Block {
-    return this.#projections!.key;
+  get(name: ScratchName): Block {
+    return this.#blocks.get(name)!;
   }
 
-  get value(): Block {
-    return this.#projections!.value;
-  }
-
-  get partials(): Block {
-    return this.#partials!;
-  }
-
-  /** Of the hidden states: any square linear layer may become a projection. @throws MemoryError */
+  /** @throws MemoryError */
   reserveFeatures(features: number): void {
-    if (features > this.#features) this.#grow(features, this.#rows, this.#slots);
+    this.#grow({ ...this.#needs, features });
   }
 
   /** @throws MemoryError */
   reserveSequence(tokens: number, globals: number): void {
     if (globals === 0) return;
     const { rows, count, splits } = chunksOf(tokens, globals);
-    const [mostRows, mostSlots] = [Math.max(rows, this.#rows), Math.max(count * splits * globals, this.#slots)];
-    if (mostRows > this.#rows || mostSlots > this.#slots) this.#grow(this.#features, mostRows, mostSlots);
+    this.#grow({ ...this.#needs, tokens, rows, slots: count * splits * globals });
   }
 
   /** When the device refuses, nothing has changed. */
-  #grow(features: number, rows: number, slots: number): void {
-    const floats = features * rows;
-    // Maximum and sum of each head beside its values; a head has at least one feature.
-    const partialBytes = 4 * slots * 3 * features;
-    const made: Block[] = [];
-    const make = (name: string, bytes: number): Block => {
-      const block = this.#buffers.make('scratch', name, bytes, true);
-      made.push(block);
-      return block;
+  #grow(wanted: Needs): void {
+    const old = this.#needs;
+    const needs = {
+      features: Math.max(old.features, wanted.features),
+      tokens: Math.max(old.tokens, wanted.tokens),
+      rows: Math.max(old.rows, wanted.rows),
+      slots: Math.max(old.slots, wanted.slots),
     };
+    const made = new Map<ScratchName, Block>();
     try {
-      const grown = floats > (this.#projections?.floats ?? 0);
-      const projections = grown
-        ? { key: make('global keys', 4 * floats), value: make('global values', 4 * floats), floats }
-        : null;
-      const partials = partialBytes > this.partials.bytes ? make('partials', partialBytes) : null;
-      if (projections) {
-        if (this.#projections)
-          for (const block of [this.#projections.key, this.#projections.value]) this.#recorder.release(block);
-        this.#projections = projections;
+      for (const [name, floats] of Object.entries(floatsOf(needs)) as [ScratchName, number][]) {
+        if (4 * floats > (this.#blocks.get(name)?.bytes ?? 0)) made.set(name, this.#make(name, 4 * floats));
       }
-      if (partials) {
-        this.#recorder.release(this.partials);
-        this.#partials = partials;
-      }
-      this.#features = features;
-      this.#rows = rows;
-      this.#slots = slots;
     } catch (error) {
-      for (const block of made) this.#recorder.release(block);
+      for (const block of made.values()) this.#recorder.release(block);
       throw error;
     }
+    for (const [name, block] of made) {
+      const before = this.#blocks.get(name);
+      if (before) this.#recorder.release(before);
+      this.#blocks.set(name, block);
+    }
+    this.#needs = needs;
+  }
+
+  #make(name: ScratchName, bytes: number): Block {
+    return this.#buffers.make('scratch', name, bytes, true);
   }
 
   blocks(): Block[] {
-    const { key, value } = this.#projections ?? {};
-    return [key, value, this.#partials].filter(block => block != null);
+    return [...this.#blocks.values()];
   }
+}
+
+function floatsOf({ features, tokens, rows, slots }: Needs): Record<ScratchName, number> {
+  const any = features > 0 && tokens > 0 ? 1 : 0;
+  return {
+    globalKeys: features * rows,
+    globalValues: features * rows,
+    // Maximum and sum of each head beside its values; a head has at least one feature.
+    partials: 3 * features * slots,
+    foldedQueries: any * (features + 1) * mostFolded,
+    foldedScores: any * tokens * mostFolded,
+    foldedMaxima: any * 2 * mostFoldedParts * mostFolded,
+    foldedSums: any * features * mostFoldedParts * mostFolded,
+    foldedStates: any * features * mostFolded,
+  };
 }

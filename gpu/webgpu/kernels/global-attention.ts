@@ -1,14 +1,15 @@
 /**
  * Attention of global tokens over all real tokens of their documents, and its probabilities.
  *
- * Keys and values are projected for a chunk of tokens at a time, so scratch does not grow with the documents (scratch.ts). Each
+ * Few global tokens: folded-attention.ts. For more of them, keys and values are projected for a chunk of tokens at a time, so scratch does not grow with the documents (scratch.ts). Each
  * chunk is cut into parts that work side by side, because few queries alone would leave the device idle.
  */
 import type { Block } from '../buffers.ts';
 import type { Indices, Linear, Rows, Sequence } from '../handles.ts';
 import type { Dispatch } from '../program.ts';
-import { type Chunks, chunksOf, type Scratch } from '../scratch.ts';
+import { type Chunks, chunksOf, mostFolded, type Scratch } from '../scratch.ts';
 import { attend, combine } from './attend.ts';
+import { foldedAttention } from './folded-attention.ts';
 import { globalKeys } from './keys.ts';
 import type { Schedule } from './linear.ts';
 import { scores, softmaxRows } from './probabilities.ts';
@@ -27,16 +28,20 @@ interface GlobalCall {
 export interface GlobalAttentionCall extends GlobalCall {
   readonly valueProjection: Linear;
   readonly outRows: Indices;
+  readonly hiddenStates: Block;
+  readonly half: boolean;
 }
 
 export function globalAttention(call: GlobalAttentionCall, scratch: Scratch, schedule: Schedule): Dispatch[] {
   const { sequence, out, outRows, heads } = call;
   const { globalCount: slots } = sequence;
   if (slots === 0) return [];
+  const inOneBuffer = call.keyProjection.parts.length === 1 && call.valueProjection.parts.length === 1;
+  if (slots * heads <= mostFolded && inOneBuffer) return foldedAttention(call, scratch, schedule);
   const shape = { hiddenSize: out.features, headDim: out.features / heads };
   const chunks = chunksOf(sequence.length, slots);
   const of = chunks.count * chunks.splits;
-  const { key, value, partials } = scratch;
+  const [key, value, partials] = [scratch.get('globalKeys'), scratch.get('globalValues'), scratch.get('partials')];
   const perChunk = tokenRanges(sequence.length, chunks).flatMap(([first, end], chunk) => [
     ...call.project(key, call.keyProjection, first, end - first),
     ...call.project(value, call.valueProjection, first, end - first),
@@ -68,7 +73,7 @@ export function globalProbabilities(call: GlobalCall, scratch: Scratch, document
   const queries = globals[document + 1]! - firstSlot;
   if (queries === 0) return [];
   const shape = { hiddenSize: query.features, headDim: query.features / heads };
-  const { key } = scratch;
+  const key = scratch.get('globalKeys');
   const ranges = tokenRanges(end - start, chunksOf(sequence.length, sequence.globalCount));
   const perChunk = ranges.flatMap(([first, stop]) => [
     ...call.project(key, call.keyProjection, start + first, stop - first),
