@@ -1,5 +1,5 @@
 /** generate and summarize from outside: a process, its exit code, what it prints and what it leaves on the disk. */
-import { spawn, spawnSync } from 'node:child_process';
+import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,8 +21,8 @@ const models = join(conformanceDirectory(), 'models');
 const inputs = join(temporary, 'in.safetensors');
 const outputs = join(temporary, 'out.safetensors');
 
-function run(command: string, args: readonly string[], input = ''): ReturnType<typeof spawnSync<string>> {
-  return spawnSync(process.execPath, [main, command, ...args], { encoding: 'utf8', input }) as never;
+function run(command: string, args: readonly string[], input = ''): SpawnSyncReturns<string> {
+  return spawnSync(process.execPath, [main, command, ...args], { encoding: 'utf8', input });
 }
 
 describe('generate', () => {
@@ -38,7 +38,7 @@ describe('generate', () => {
     ];
     writeFileSync(inputs, writeSafetensors(tensors));
   });
-  const generate = (...more: string[]): ReturnType<typeof run> =>
+  const generate = (...more: string[]): SpawnSyncReturns<string> =>
     run('generate', ['--model', join(models, 'led-lm'), '--inputs', inputs, '--outputs', outputs, ...more]);
   const written = async (): Promise<Record<string, { shape: readonly number[]; data: number[] }>> => {
     const file = await openSafetensors(createMemorySource(new Uint8Array(readFileSync(outputs))));
@@ -144,7 +144,7 @@ describe('summarize', () => {
   const model = mkdtempSync(join(tmpdir(), 'longformer-talker-'));
   afterAll(() => rmSync(model, { recursive: true }));
   beforeAll(() => writeTalker(model));
-  const summarize = (input: string, ...flags: string[]): ReturnType<typeof run> =>
+  const summarize = (input: string, ...flags: string[]): SpawnSyncReturns<string> =>
     run('summarize', ['--model', model, ...flags], input);
 
   it('prints as it writes what it prints at the end; settings are those of the checkpoint', async () => {

@@ -135,6 +135,31 @@ describe.each(kinds)('fullAttention of %s', (_, tolerance, createKernels) => {
     kernels.dispose();
   });
 
+  it('a source of 40,000 tokens: beams share it, and the last token counts', async () => {
+    if (tolerance < 1e-9) return; // the reference functions would take minutes
+    const kernels = await createKernels();
+    const [tokens, features, groups] = [40_000, 4, 5];
+    const random = seededRandom(7);
+    const [key, value] = [1, 2].map(() => exact(randomTensor(random, [tokens, features], 1))) as [Tensor64, Tensor64];
+    const query = exact(randomTensor(random, [groups, features], 1));
+    const sequence = kernels.loadSequence({
+      documentStarts: Int32Array.of(0),
+      attentionMask: new Uint8Array(tokens).fill(1),
+      globalIndices: new Int32Array(),
+    });
+    const out = kernels.allocate(groups, features);
+    const groupDocuments = kernels.loadIndices(new Int32Array(groups));
+    const pattern = { heads: 1, groups, keyCount: 0, groupDocuments, causal: false };
+    kernels.fullAttention(out, put(kernels, query), put(kernels, key), put(kernels, value), sequence, pattern);
+    const { attended } = denseAttention(query, key, value, 1, () => true);
+    const expected = Array.from(
+      { length: groups },
+      (_, row) => [row, attended.data.slice(row * features, (row + 1) * features)] as const,
+    );
+    await expectRows(kernels, out, expected);
+    kernels.dispose();
+  });
+
   it.each(shapes)('probabilities: %d heads of %d, %d groups', async (heads, headDim, groups) => {
     const kernels = await createKernels();
     const random = seededRandom(200 + heads * headDim);

@@ -74,10 +74,6 @@ class Sequence extends Handle {
   get documentCount(): number {
     return this.documentStarts.length - 1;
   }
-  get longestDocument(): number {
-    const starts = this.documentStarts;
-    return starts.reduce((longest, end, i) => (i === 0 ? 0 : Math.max(longest, end - starts[i - 1]!)), 0);
-  }
   get globalStartsAddress(): number {
     return this.address + 4 * this.documentStarts.length;
   }
@@ -443,10 +439,9 @@ export class WasmKernels implements Kernels {
   ): number[] {
     const known = sequence && this.#use(sequence, Sequence);
     const documents = groupDocuments && this.#use(groupDocuments, Indices);
-    // The scores of a tile and its results lie in a region of fixed size; LED's sources and targets are shorter.
-    const longest = known ? known.longestDocument : keyCount;
+    // The scores of a tile and its results lie in a region that grows with the documents; caches have one of fixed size.
     const most = 8 * Math.floor(mostPacked / queriesOfTile / 8) - 8 * Math.ceil(headDim / 8);
-    if (longest > most) throw new TypeError(`wasm: ${longest} keys, at most ${most}`);
+    if (!known && keyCount > most) throw new TypeError(`wasm: ${keyCount} keys in a cache, at most ${most}`);
     return [keyCount, Number(causal), documents?.address ?? 0, known?.address ?? 0, known?.rolesAddress ?? 0];
   }
 

@@ -3,9 +3,9 @@
  *
  * A step has few queries and many keys, so memory is what bounds it: queries that share their keys, as the beams of a document do, are taken
  * four at a time, and every key and value is read once for all four. Missing queries of a tile repeat the first; what is computed for
- * a query never depends on the others. Scores, then exponentials, lie in the region of packed rows, (4, keys), the results behind them.
+ * a query never depends on the others. Scores, then exponentials, are (4, keys), the results stand behind them.
  */
-import { max, packedRows, roundUp8 } from './layout';
+import { MC, PACKED, max, packedRows, roundUp8, scores } from './layout';
 import { madd, maxOfLanes, sumOfLanes } from './math';
 import { exponentiate, largestOf } from './softmax';
 
@@ -17,6 +17,14 @@ let firstKey: i32 = 0;
 let keyStride: i32 = 0;
 let count: i32 = 0;
 let mask: usize = 0;
+
+/** Room for the scores and results of a tile: that of packed rows, or for very long documents the one that grows with them. */
+let work: usize = 0;
+
+@inline
+function makeRoom(headDim: i32): void {
+  work = 4 * (roundUp8(count) + roundUp8(headDim)) <= MC * PACKED ? packedRows : scores;
+}
 
 /** One group's keys: every `groups`-th row of its own cache, or the rows of the document that groupDocuments names. */
 @inline
@@ -76,6 +84,7 @@ export function fullAttention(
       while (group + together < end && load<i32>(groupDocuments + ((<usize>(group + together)) << 2)) === document) together++;
     }
     locate(group, groups, keyCount, groupDocuments, documents, roles);
+    makeRoom(headDim);
     const keyBytes = <usize>keyStride * rowBytes;
     const keys = key + <usize>firstKey * rowBytes + offset;
     const values = value + <usize>firstKey * rowBytes + offset;
@@ -133,6 +142,7 @@ export function fullProbabilities(
   roles: usize,
 ): void {
   locate(group, groups, keyCount, groupDocuments, documents, roles);
+  makeRoom(headDim);
   const rowBytes = (<usize>hiddenSize) << 2;
   const offset = (<usize>head * headDim) << 2;
   const keys = key + <usize>firstKey * rowBytes + offset;
@@ -141,11 +151,11 @@ export function fullProbabilities(
   for (let i = 0; i < queryCount; i++) {
     seen0 = seen1 = seen2 = seen3 = causal ? max(0, count - queryCount + i + 1) : count;
     scoreTile(query + <usize>(i * groups + group) * rowBytes + offset, keys, <usize>keyStride * rowBytes, headDim, padded);
-    const sum = exponentials(packedRows, padded, seen0);
+    const sum = exponentials(work, padded, seen0);
     const to = out + ((<usize>((head * queryCount + i) * outFeatures)) << 2);
     for (let j = 0; j < count; j++) {
       const at = (<usize>j) << 2;
-      store<f32>(to + at, sum > 0 ? load<f32>(packedRows + at) / sum : 0);
+      store<f32>(to + at, sum > 0 ? load<f32>(work + at) / sum : 0);
     }
   }
 }
@@ -155,16 +165,16 @@ function attendTile(out: usize, query: usize, keys: usize, values: usize, keyByt
   const padded = roundUp8(count);
   scoreTile(query, keys, keyBytes, headDim, padded);
   const rowBytes = (<usize>padded) << 2;
-  const sum0 = exponentials(packedRows, padded, seen0);
-  const sum1 = exponentials(packedRows + rowBytes, padded, seen1);
-  const sum2 = exponentials(packedRows + 2 * rowBytes, padded, seen2);
-  const sum3 = exponentials(packedRows + 3 * rowBytes, padded, seen3);
-  const results = packedRows + 4 * rowBytes;
+  const sum0 = exponentials(work, padded, seen0);
+  const sum1 = exponentials(work + rowBytes, padded, seen1);
+  const sum2 = exponentials(work + 2 * rowBytes, padded, seen2);
+  const sum3 = exponentials(work + 3 * rowBytes, padded, seen3);
+  const results = work + 4 * rowBytes;
   const resultBytes = (<usize>roundUp8(headDim)) << 2;
   memory.fill(results, 0, 4 * resultBytes);
   for (let j = 0; j < count; j += KEY_BLOCK) {
     const keysHere = count - j < KEY_BLOCK ? count - j : KEY_BLOCK;
-    sumValues(results, resultBytes, packedRows + ((<usize>j) << 2), rowBytes, values + <usize>j * keyBytes, keyBytes, keysHere, headDim);
+    sumValues(results, resultBytes, work + ((<usize>j) << 2), rowBytes, values + <usize>j * keyBytes, keyBytes, keysHere, headDim);
   }
   writeResult(out, results, headDim, sum0);
   if (height > 1) writeResult(out + row1, results + resultBytes, headDim, sum1);
@@ -226,7 +236,7 @@ function scoreTile(query: usize, keys: usize, keyBytes: usize, headDim: i32, pad
       if (j + 1 < count && load<u8>(mask + <usize>j, 1) === 0) sy = nothing;
     }
     // Two neighbours of each row; behind an odd last key its copy is written, and hidden by `exponentials`.
-    const to = packedRows + ((<usize>j) << 2);
+    const to = work + ((<usize>j) << 2);
     const low = v128.shuffle<f32>(sx, sy, 0, 4, 1, 5); // a, b
     const high = v128.shuffle<f32>(sx, sy, 2, 6, 3, 7); // c, d
     v128.store64_lane(to, low, 0);
