@@ -83,10 +83,11 @@ export function startAttentionView(section: Element, sample: { question: string;
     }
     showReading(reading, current, probabilities, chosen, ink);
     const top = [...probabilities.entries()].sort((a, b) => b[1] - a[1]).slice(0, 5);
+    const shown = ([j, p]: [number, number]): string =>
+      `“${tokenText(current!, j)}”${encoding.sequenceIds[j] === 0 ? ' in the question' : ''} ${(100 * p).toFixed(0)} %`;
     spoken.textContent =
       `Answer: ${answer}. Token ${chosen} “${tokenText(current, chosen)}”${slot >= 0 ? ' (global)' : ''} attends most to ` +
-      top.map(([j, p]) => `“${tokenText(current!, j)}” ${(100 * p).toFixed(0)} %`).join(', ') +
-      '.';
+      `${top.map(shown).join(', ')}.`;
   };
 
   form.addEventListener('submit', async event => {
@@ -99,7 +100,10 @@ export function startAttentionView(section: Element, sample: { question: string;
       current = await read(loaded, question.value, text.value, useGlobal());
       layer.offer(loaded.model.config.layers);
       head.offer(loaded.model.config.heads);
-      chosen = Math.min(chosen, current.encoding.inputIds.length - 1);
+      const look = strongestLookAtQuestion(current);
+      chosen = look.row;
+      layer.choose(look.layer);
+      head.choose(look.head);
       draw();
     } catch (error) {
       spoken.innerHTML = '<span class="error"></span>';
@@ -139,6 +143,33 @@ async function read(
   const answer = text.slice(offsets[2 * best.start], offsets[2 * best.end + 1]).trim();
   const globalIndices = [...globalAttentionMask.keys()].filter(t => globalAttentionMask[t] === 1);
   return { question, text, encoding, globalIndices, layers, answer };
+}
+
+/**
+ * Where the text looks hardest at the question: the word of the question that is rarest in the text, where it stands there, in the layer and
+ * head in which it pays most attention to itself in the question.
+ */
+function strongestLookAtQuestion(reading: Reading) {
+  const { encoding, globalIndices, layers } = reading;
+  const rows = [...encoding.inputIds.keys()];
+  const places = (id: number): number[] =>
+    rows.filter(t => encoding.sequenceIds[t] === 1 && encoding.inputIds[t] === id);
+  const shared = rows.filter(t => encoding.sequenceIds[t] === 0 && places(encoding.inputIds[t]!).length > 0);
+  const rarity = (t: number): number => places(encoding.inputIds[t]!).length;
+  const asked = shared.sort((a, b) => rarity(a) - rarity(b))[0];
+  let best = { p: -1, layer: 0, head: 0, row: 0 };
+  if (asked === undefined) return best;
+  const column = globalIndices.indexOf(asked);
+  for (const row of places(encoding.inputIds[asked]!)) {
+    for (const [layer, { local }] of layers.entries()) {
+      const [heads, tokens, columns] = local.shape as [number, number, number];
+      for (let head = 0; head < heads; head++) {
+        const p = column < 0 ? 0 : local.data[(head * tokens + row) * columns + column]!;
+        if (p > best.p) best = { p, layer, head, row };
+      }
+    }
+  }
+  return best;
 }
 
 /** The characters of a token, or the name of its role. */

@@ -12,7 +12,9 @@ export function slider(form: Element, { label, min, max, value }: SliderOptions)
   const input = Object.assign(document.createElement('input'), { type: 'range', name: label });
   Object.assign(input, { min: String(min), max: String(max), value: String(value) });
   const shown = document.createElement('output');
-  const show = (): void => void (shown.textContent = `${label}: ${input.value}`);
+  const show = (): void => {
+    shown.textContent = `${label}: ${input.value}`;
+  };
   input.addEventListener('input', show);
   show();
   form.append(labelled(shown, input));
@@ -29,11 +31,17 @@ export function tickBox(form: Element, label: string, ticked = false): () => boo
 }
 
 /** A labelled choice in `form`: reads the chosen number, and can be given other options. */
-export function choice(form: Element, label: string): { read: () => number; offer: (count: number) => void } {
+export function choice(
+  form: Element,
+  label: string,
+): { read: () => number; offer: (count: number) => void; choose: (option: number) => void } {
   const select = Object.assign(document.createElement('select'), { name: label });
   form.append(labelled(document.createTextNode(label), select));
   return {
     read: () => Number(select.value),
+    choose: option => {
+      select.value = String(option);
+    },
     offer: count => {
       const before = Math.min(Number(select.value), count - 1);
       select.replaceChildren(...Array.from({ length: count }, (_, i) => new Option(String(i), String(i))));
