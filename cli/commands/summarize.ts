@@ -52,7 +52,7 @@ Examples:
       const generation = generationOptionsOf(options as unknown as Record<string, unknown>);
       const job: SummarizeJob = { ...modelFlagsOf(options), text, truncate, globalAttention, generation };
       const progress = createProgress('the work');
-      const write = (piece: string): void => void process.stdout.write(piece);
+      const write = (piece: string): void => void process.stdout.write(harmless(piece));
       const onNote = (note: SummarizeNote): void => {
         if (note.kind === 'piece') {
           if (options.json) return;
@@ -66,3 +66,6 @@ Examples:
       );
     });
 }
+
+/** A model may write whatever bytes it likes; a terminal gets no control characters but line breaks and tabs. */
+const harmless = (text: string): string => (process.stdout.isTTY ? text.replace(/(?![\n\t])\p{Cc}/gu, '') : text);

@@ -2,7 +2,7 @@
  * One post-norm transformer layer as a sequence of kernel calls: 9 without global tokens, 12 with them.
  *
  * Every call is one way; nothing comes back and nothing is allocated.
- * Read before: workspace.ts. Read next: longformer-model.ts.
+ * Read before: workspace.ts. Read next: encoder-layers.ts.
  */
 import type { Activation } from '../../contract/config.ts';
 import type { BandPattern, DeviceRows, Kernels } from '../../contract/kernels.ts';
