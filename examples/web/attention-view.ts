@@ -53,7 +53,7 @@ export function startAttentionView(section: Element, sample: { question: string;
       label: `Attention of head ${head.read()} in layer ${layer.read()}; row ${chosen} is chosen`,
       rows: tokens,
       columns,
-      cell: Math.max(2, Math.min(8, Math.floor(900 / columns))),
+      cell: Math.max(3, Math.min(12, Math.floor(420 / columns))),
       chosenRow: chosen,
       chosenColour: colour('--chosen'),
       fill: (row, column) => {
