@@ -3,8 +3,9 @@
  *
  * Read next: global-attention.ts, then one of the tasks.
  */
-import { ValueRangeError } from '../../contract/errors.ts';
+import { AbortedError, ValueRangeError } from '../../contract/errors.ts';
 import type { EncoderInputs, EncoderOutputs, ForwardOptions, LongformerModel, Want } from '../../contract/model.ts';
+import { eventLoopTurn } from '../event-loop-turn.ts';
 import type { Encoding } from '../tokenizer/encoding.ts';
 import type { EncodeOptions, Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type GlobalAttention, globalMaskOf } from './global-attention.ts';
@@ -40,23 +41,31 @@ export function longestSequence({ model, tokenizer }: TaskModel): number {
  *
  * @throws ValueRangeError when it is too long and `truncation` is not set; TokenizerError
  */
-export function encodeDocument(task: TaskModel, text: string, options: TaskOptions, textPair?: string): Encoding {
+export function encodeDocument(
+  task: TaskModel,
+  name: string,
+  [text, textPair]: readonly string[],
+  options: TaskOptions,
+): Sequence {
   const maxLength = longestOf(task, options);
-  const cut: EncodeOptions = options.truncation
-    ? { maxLength, truncation: textPair === undefined ? 'longest_first' : 'only_second' }
-    : { truncation: false };
-  const encoding = task.tokenizer.encode(text, textPair === undefined ? cut : { ...cut, textPair });
-  if (encoding.inputIds.length > maxLength) {
+  const cut: EncodeOptions = options.truncation ? { maxLength, truncation: 'longest_first' } : { truncation: false };
+  const encoding = task.tokenizer.encode(text!, textPair === undefined ? cut : { ...cut, textPair });
+  const { length } = encoding.inputIds;
+  if (length > maxLength) {
     throw new ValueRangeError({
       where: 'tasks',
-      name: 'text',
+      name,
       expected: `at most ${maxLength} tokens`,
-      got: String(encoding.inputIds.length),
+      got: String(length),
       hint: 'set truncation to cut it, or, where the task has it, stride to read it in windows.',
     });
   }
-  return encoding;
+  return { encoding, texts: textPair === undefined ? [text!] : [text!, textPair] };
 }
+
+/** What an input is called in a complaint: its number only when there are several. */
+export const nameOf = (kind: string, index: number, count: number): string =>
+  count === 1 ? kind : `${kind}s[${index}]`;
 
 /** @throws ValueRangeError when the caller asks for more than the model takes. */
 export function longestOf(task: TaskModel, { maxLength }: { readonly maxLength?: number }): number {
@@ -80,36 +89,83 @@ export interface Sequence {
   readonly logitRows?: Int32Array;
 }
 
+/** Texts are encoded this many tokens at a time before others get a turn. */
+const tokensBetweenTurns = 1 << 18;
+
 /**
- * Outputs of all sequences, in order. They are packed by length: neighbours in a pass are about equally long, so a pass
- * never holds more than `tokensAtOnce` tokens unless a single one has more.
+ * A result for each of `count` documents, in order. windowsOf: the sequences of a document. resultOf: what their outputs mean.
+ *
+ * Documents go through the model packed: a pass holds at most `tokensAtOnce` tokens unless a single sequence has more, and only
+ * the documents of one pass are held at a time. So each is encoded twice, first to check it and to know its length, which takes
+ * a thousandth of the time that the model takes.
+ *
+ * @throws what windowsOf throws, before anything is computed; AbortedError
  */
-export async function forwardAll(
+export async function forEachDocument<Result>(
   { model }: TaskModel,
-  sequences: readonly Sequence[],
+  count: number,
+  windowsOf: (document: number) => readonly Sequence[],
+  resultOf: (document: number, windows: readonly Sequence[], outputs: readonly EncoderOutputs[]) => Result,
   options: TaskOptions,
   want: Want = {},
-): Promise<EncoderOutputs[]> {
-  const outputs = new Array<EncoderOutputs>(sequences.length);
-  const total = sequences.reduce((sum, { encoding }) => sum + encoding.inputIds.length, 0);
+): Promise<Result[]> {
+  const lengths = await lengthsOf(count, windowsOf, options);
+  const total = lengths.reduce((sum, length) => sum + length, 0);
   let done = 0;
-  for (const group of groupsOf(sequences)) {
-    const members = group.map(index => sequences[index]!);
-    const tokens = members.reduce((sum, { encoding }) => sum + encoding.inputIds.length, 0);
+
+  async function forward(windows: readonly Sequence[]): Promise<EncoderOutputs[]> {
     const before = done;
+    const tokens = tokensOf(windows);
     const forwardOptions: ForwardOptions = {
-      want: members[0]!.logitRows ? { ...want, logitRows: members.map(({ logitRows }) => logitRows!) } : want,
+      want: windows[0]!.logitRows ? { ...want, logitRows: windows.map(({ logitRows }) => logitRows!) } : want,
       signal: options.signal,
       onProgress: share => options.onProgress?.((before + share * tokens) / total),
     };
-    const results = await model.forward(
-      members.map(sequence => inputsOf(model, sequence, options)),
-      forwardOptions,
-    );
-    for (const [at, index] of group.entries()) outputs[index] = results[at]!;
+    const inputs = windows.map(window => inputsOf(model, window, options));
+    const outputs = await model.forward(inputs, forwardOptions);
     done += tokens;
+    return outputs;
   }
-  return outputs;
+
+  const results = new Array<Result>(count);
+  for (const group of groupsOf(lengths)) {
+    const windows = group.map(windowsOf);
+    const all = windows.flat();
+    const outputs: EncoderOutputs[] = [];
+    for (const pass of groupsInOrder(all)) outputs.push(...(await forward(pass)));
+    let at = 0;
+    for (const [member, document] of group.entries()) {
+      const own = windows[member]!;
+      results[document] = resultOf(document, own, outputs.slice(at, at + own.length));
+      at += own.length;
+    }
+  }
+  return results;
+}
+
+const tokensOf = (windows: readonly Sequence[]): number =>
+  windows.reduce((sum, { encoding }) => sum + encoding.inputIds.length, 0);
+
+/** (count) Tokens of each document, in all its windows. */
+async function lengthsOf(
+  count: number,
+  windowsOf: (document: number) => readonly Sequence[],
+  { signal }: TaskOptions,
+): Promise<number[]> {
+  const lengths: number[] = [];
+  let sinceTurn = 0;
+  for (let document = 0; document < count; document++) {
+    lengths.push(tokensOf(windowsOf(document)));
+    sinceTurn += lengths.at(-1)!;
+    if (sinceTurn < tokensBetweenTurns) continue;
+    sinceTurn = 0;
+    await eventLoopTurn();
+    if (signal?.aborted) {
+      const { reason: cause } = signal;
+      throw new AbortedError({ where: 'tasks', name: 'signal', expected: 'to finish', got: 'an abort', cause });
+    }
+  }
+  return lengths;
 }
 
 function inputsOf(model: LongformerModel, { encoding, texts }: Sequence, options: TaskOptions): EncoderInputs {
@@ -118,21 +174,36 @@ function inputsOf(model: LongformerModel, { encoding, texts }: Sequence, options
   return globalAttentionMask ? { inputIds, globalAttentionMask } : { inputIds };
 }
 
-/** Indices of the sequences of each pass, longest first. */
-function groupsOf(sequences: readonly Sequence[]): number[][] {
-  const length = (index: number): number => sequences[index]!.encoding.inputIds.length;
-  const order = [...sequences.keys()].sort((a, b) => length(b) - length(a) || a - b);
+/** Documents that share a pass, longest first, so that what does not fit into memory fails at once. */
+function groupsOf(lengths: readonly number[]): number[][] {
+  const order = [...lengths.keys()].sort((a, b) => lengths[b]! - lengths[a]! || a - b);
   const groups: number[][] = [];
   let room = 0;
-  for (const index of order) {
-    if (groups.length === 0 || length(index) > room) {
+  for (const document of order) {
+    if (groups.length === 0 || lengths[document]! > room) {
       groups.push([]);
       room = tokensAtOnce;
     }
-    groups.at(-1)!.push(index);
-    room -= length(index);
+    groups.at(-1)!.push(document);
+    room -= lengths[document]!;
   }
   return groups;
+}
+
+/** Windows that share a pass: those of one very long document need several. */
+function groupsInOrder(windows: readonly Sequence[]): Sequence[][] {
+  const passes: Sequence[][] = [];
+  let room = 0;
+  for (const window of windows) {
+    const { length } = window.encoding.inputIds;
+    if (passes.length === 0 || length > room) {
+      passes.push([]);
+      room = tokensAtOnce;
+    }
+    passes.at(-1)!.push(window);
+    room -= length;
+  }
+  return passes;
 }
 
 /** Probabilities from logits, in double precision. */

@@ -1,7 +1,7 @@
 /** Vectors of texts. Source: HF FeatureExtractionPipeline; pooling as in sentence encoders. */
 import { UnsupportedError } from '../../contract/errors.ts';
 import type { Tensor } from '../../contract/tensor.ts';
-import { encodeDocument, forwardAll, type TaskModel, type TaskOptions } from './documents.ts';
+import { encodeDocument, forEachDocument, nameOf, type TaskModel, type TaskOptions } from './documents.ts';
 import { expectHead } from './heads.ts';
 
 export interface FeatureExtractionOptions extends TaskOptions {
@@ -27,12 +27,17 @@ export async function extractFeatures(
     });
   }
   expectHead('feature-extraction', task.model.config.head, 'none');
-  const sequences = texts.map(text => ({ encoding: encodeDocument(task, text, options), texts: [text] }));
-  const outputs = await forwardAll(task, sequences, options, { lastHiddenState: true });
-  return outputs.map(({ lastHiddenState }) => {
-    const pooled = pool(lastHiddenState!, pooling);
-    return normalize ? normalized(pooled) : pooled;
-  });
+  return forEachDocument(
+    task,
+    texts.length,
+    index => [encodeDocument(task, nameOf('text', index, texts.length), [texts[index]!], options)],
+    (_index, _windows, [outputs]) => {
+      const pooled = pool(outputs!.lastHiddenState!, pooling);
+      return normalize ? normalized(pooled) : pooled;
+    },
+    options,
+    { lastHiddenState: true },
+  );
 }
 
 /** (T, C) → (1, T, C) or (1, C). */

@@ -4,8 +4,10 @@ import type { Encoding } from '../tokenizer/encoding.ts';
 import {
   encodeDocument,
   expectCount,
-  forwardAll,
+  forEachDocument,
   largest,
+  nameOf,
+  type Sequence,
   softmax,
   type TaskModel,
   type TaskOptions,
@@ -42,34 +44,39 @@ export async function fillMasks(
   const topK = expectCount('topK', options.topK ?? 5);
   const targets = options.targets && targetIds(task, options.targets);
   const maskId = tokenizer.specialTokens.mask;
-  const sequences = texts.map((text, index) => {
-    const encoding = encodeDocument(task, text, options);
-    const logitRows = Int32Array.from([...encoding.inputIds.keys()].filter(t => encoding.inputIds[t] === maskId));
-    if (logitRows.length === 0) {
-      throw new ValueRangeError({
-        where: 'fill-mask',
-        name: texts.length === 1 ? 'text' : `texts[${index}]`,
-        expected: `at least one ${maskId === null ? 'mask token' : tokenizer.idToToken(maskId!)}`,
-        got: 'none',
+  const windowOf = (index: number): Sequence => {
+    const name = nameOf('text', index, texts.length);
+    const sequence = encodeDocument(task, name, [texts[index]!], options);
+    const { inputIds } = sequence.encoding;
+    const logitRows = Int32Array.from([...inputIds.keys()].filter(t => inputIds[t] === maskId));
+    if (logitRows.length > 0) return { ...sequence, logitRows };
+    const mask = maskId === null ? 'mask token' : tokenizer.idToToken(maskId);
+    throw new ValueRangeError({ where: 'fill-mask', name, expected: `at least one ${mask}`, got: 'none' });
+  };
+  return forEachDocument(
+    task,
+    texts.length,
+    index => [windowOf(index)],
+    (_index, [window], [outputs]) => {
+      const { encoding, logitRows } = window!;
+      const { shape, data } = outputs!.logits!;
+      const [rows, vocabSize] = shape as [number, number];
+      return Array.from({ length: rows }, (_, row) => {
+        const probs = softmax(data.subarray(row * vocabSize, (row + 1) * vocabSize)); // (V)
+        return bestOf(probs, topK, targets).map(([token, score]) =>
+          fillingOf(task, encoding, logitRows![row]!, token, score, rows === 1),
+        );
       });
-    }
-    return { encoding, texts: [text], logitRows };
-  });
-  const outputs = await forwardAll(task, sequences, options);
-  return outputs.map(({ logits }, index) => {
-    const { encoding, logitRows } = sequences[index]!;
-    const [rows, vocabSize] = logits!.shape as [number, number];
-    return Array.from({ length: rows }, (_, row) => {
-      const probs = softmax(logits!.data.subarray(row * vocabSize, (row + 1) * vocabSize)); // (V)
-      const best = targets
-        ? largest(
-            targets.map(id => probs[id]!),
-            topK,
-          ).map(([at, score]) => [targets[at]!, score] as const)
-        : largest(probs, topK);
-      return best.map(([token, score]) => fillingOf(task, encoding, logitRows[row]!, token, score, rows === 1));
-    });
-  });
+    },
+    options,
+  );
+}
+
+/** The likeliest tokens, among the targets when there are some. */
+function bestOf(probs: Float64Array, topK: number, targets: readonly number[] | undefined): [number, number][] {
+  if (!targets) return largest(probs, topK);
+  const ofTargets = targets.map(id => probs[id]!);
+  return largest(ofTargets, topK).map(([at, score]) => [targets[at]!, score]);
 }
 
 function fillingOf(

@@ -1,5 +1,13 @@
 /** Which of several continuations fits a text. Source: HF LongformerForMultipleChoice; there is no HF pipeline for it. */
-import { encodeDocument, expectCount, forwardAll, softmax, type TaskModel, type TaskOptions } from './documents.ts';
+import {
+  encodeDocument,
+  expectCount,
+  forEachDocument,
+  nameOf,
+  softmax,
+  type TaskModel,
+  type TaskOptions,
+} from './documents.ts';
 import { expectHead } from './heads.ts';
 
 export interface ChoiceInput {
@@ -21,21 +29,22 @@ export async function rankChoices(
   options: Omit<TaskOptions, 'globalAttentionMask'> = {},
 ): Promise<RankedChoice[][]> {
   expectHead('multiple-choice', task.model.config.head, 'multipleChoice');
-  const sequences = inputs.flatMap(({ prompt, choices }) => {
-    expectCount('choices.length', choices.length);
-    return choices.map(choice => ({
-      encoding: encodeDocument(task, prompt, options, choice),
-      texts: [prompt, choice],
-    }));
-  });
-  const outputs = await forwardAll(task, sequences, options);
-  let at = 0;
-  return inputs.map(({ choices }) => {
-    const logits = outputs.slice(at, at + choices.length).map(({ logits }) => logits!.data[0]!);
-    at += choices.length;
-    const scores = softmax(logits);
-    return choices
-      .map((choice, index) => ({ choice, index, score: scores[index]! }))
-      .sort((a, b) => b.score - a.score || a.index - b.index);
-  });
+  return forEachDocument(
+    task,
+    inputs.length,
+    index => {
+      const { prompt, choices } = inputs[index]!;
+      expectCount('choices.length', choices.length);
+      const name = nameOf('input', index, inputs.length);
+      return choices.map((choice, at) => encodeDocument(task, `${name}.choices[${at}]`, [prompt, choice], options));
+    },
+    (index, _windows, outputs) => {
+      const { choices } = inputs[index]!;
+      const scores = softmax(outputs.map(({ logits }) => logits!.data[0]!));
+      return choices
+        .map((choice, at) => ({ choice, index: at, score: scores[at]! }))
+        .sort((a, b) => b.score - a.score || a.index - b.index);
+    },
+    options,
+  );
 }

@@ -2,7 +2,15 @@
 import { ValueRangeError } from '../../contract/errors.ts';
 import type { EncoderOutputs } from '../../contract/model.ts';
 import type { Encoding } from '../tokenizer/encoding.ts';
-import { expectCount, forwardAll, longestOf, type Sequence, type TaskModel, type TaskOptions } from './documents.ts';
+import {
+  expectCount,
+  forEachDocument,
+  longestOf,
+  nameOf,
+  type Sequence,
+  type TaskModel,
+  type TaskOptions,
+} from './documents.ts';
 import { expectHead } from './heads.ts';
 
 export interface QuestionAnsweringOptions extends Omit<TaskOptions, 'globalAttentionMask'> {
@@ -43,24 +51,25 @@ export async function answerQuestions(
   expectHead('question-answering', task.model.config.head, 'questionAnswering');
   expectCount('topK', options.topK ?? 1);
   expectCount('maxAnswerLength', options.maxAnswerLength ?? 15);
-  const windows: Sequence[] = [];
-  const ends = inputs.map(input => windows.push(...windowsOf(task, input, options)));
-  const outputs = await forwardAll(task, windows, options);
-  return inputs.map(({ context }, index) => {
-    const first = index === 0 ? 0 : ends[index - 1]!;
-    const ofInput = windows.slice(first, ends[index]);
-    return bestAnswers(task, context, ofInput, outputs.slice(first, ends[index]), options);
-  });
+  return forEachDocument(
+    task,
+    inputs.length,
+    index => windowsOf(task, nameOf('input', index, inputs.length), inputs[index]!, options),
+    (index, windows, outputs) => bestAnswers(task, inputs[index]!.context, windows, outputs, options),
+    options,
+  );
 }
 
 function windowsOf(
   task: TaskModel,
+  input: string,
   { question, context }: QuestionInput,
   options: QuestionAnsweringOptions,
 ): Sequence[] {
   for (const [name, text] of Object.entries({ question, context })) {
-    if (text.trim() === '') {
-      throw new ValueRangeError({ where: 'question-answering', name, expected: 'some text', got: 'none' });
+    if (typeof text !== 'string' || text.trim() === '') {
+      const got = typeof text === 'string' ? 'none' : typeof text;
+      throw new ValueRangeError({ where: 'question-answering', name: `${input}.${name}`, expected: 'some text', got });
     }
   }
   const maxLength = longestOf(task, options);
@@ -74,7 +83,7 @@ function windowsOf(
   if (encoding.inputIds.length > maxLength) {
     throw new ValueRangeError({
       where: 'question-answering',
-      name: 'context',
+      name: `${input}.context`,
       expected: `at most ${maxLength} tokens with the question`,
       got: String(encoding.inputIds.length),
       hint: 'set stride, to read it in windows that overlap, or truncation to cut it.',

@@ -51,7 +51,7 @@ export async function writeTexts(
   });
   const streams = new Map<string, TextStream>();
   const sequences = await generate(model, documents, {
-    ...settings,
+    settings,
     ...asked,
     ...(onText && {
       onToken({ document, sequence, tokenId }) {

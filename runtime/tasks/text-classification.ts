@@ -1,6 +1,15 @@
 /** Which label a text has. Source: HF TextClassificationPipeline. */
 import type { LongformerConfig } from '../../contract/config.ts';
-import { encodeDocument, forwardAll, largest, softmax, type TaskModel, type TaskOptions } from './documents.ts';
+import {
+  encodeDocument,
+  expectCount,
+  forEachDocument,
+  largest,
+  nameOf,
+  softmax,
+  type TaskModel,
+  type TaskOptions,
+} from './documents.ts';
 import { expectHead } from './heads.ts';
 
 export interface TextClassificationOptions extends TaskOptions {
@@ -30,16 +39,21 @@ export async function classifyTexts(
   const { config } = task.model;
   expectHead('text-classification', config.head, 'sequenceClassification');
   const { topK = 1, functionToApply = usualFunction(config) } = options;
-  const sequences = inputs.map(input => {
-    const [text, textPair] = typeof input === 'string' ? [input] : [input.text, input.textPair];
-    const encoding = encodeDocument(task, text, options, textPair);
-    return { encoding, texts: textPair === undefined ? [text] : [text, textPair] };
-  });
-  const outputs = await forwardAll(task, sequences, options);
-  return outputs.map(({ logits }) => {
-    const scores = scoresOf(logits!.data, functionToApply);
-    return largest(scores, topK ?? scores.length).map(([id, score]) => ({ label: config.labelNames[id]!, score }));
-  });
+  const count = topK === null ? config.labels : expectCount('topK', topK);
+  return forEachDocument(
+    task,
+    inputs.length,
+    index => {
+      const input = inputs[index]!;
+      const texts = typeof input === 'string' ? [input] : [input.text, input.textPair];
+      return [encodeDocument(task, nameOf('text', index, inputs.length), texts, options)];
+    },
+    (_index, _windows, [outputs]) => {
+      const scores = scoresOf(outputs!.logits!.data, functionToApply);
+      return largest(scores, count).map(([id, score]) => ({ label: config.labelNames[id]!, score }));
+    },
+    options,
+  );
 }
 
 function usualFunction({ problemType, labels }: LongformerConfig): 'sigmoid' | 'softmax' | 'none' {

@@ -4,8 +4,9 @@ import type { Encoding } from '../tokenizer/encoding.ts';
 import {
   argmax,
   encodeDocument,
-  forwardAll,
+  forEachDocument,
   longestOf,
+  nameOf,
   type Sequence,
   softmax,
   type TaskModel,
@@ -67,32 +68,28 @@ export async function tagTexts(
       hint: 'windows overlap, and only groups can be put together again.',
     });
   }
-  const windows: Sequence[] = [];
-  const ends = texts.map(text => windows.push(...windowsOf(task, text, options)));
-  const outputs = await forwardAll(task, windows, options);
-  return texts.map((text, index) => {
-    const first = index === 0 ? 0 : ends[index - 1]!;
-    const entities: (TokenLabel | EntityGroup)[] = [];
-    for (let window = first; window < ends[index]!; window++) {
-      const tokens = labelledTokens(task, text, windows[window]!.encoding, outputs[window]!.logits!.data);
-      const found = aggregation === 'none' ? tokens.map(best) : groupEntities(task, wordsOf(tokens, aggregation));
-      entities.push(...found.filter(entity => !ignoreLabels.includes(nameOf(entity))));
+  return forEachDocument(
+    task,
+    texts.length,
+    index => windowsOf(task, nameOf('text', index, texts.length), texts[index]!, options),
+    (index, windows, outputs) => {
+      const text = texts[index]!;
+      const entities = windows.flatMap(({ encoding }, window): (TokenLabel | EntityGroup)[] => {
+        const tokens = labelledTokens(task, text, encoding, outputs[window]!.logits!.data);
+        const found =
+          aggregation === 'none' ? tokens.map(tokenLabel) : groupEntities(task, wordsOf(tokens, aggregation));
+        return found.filter(entity => !ignoreLabels.includes(labelOf(entity)));
+      });
+      return windows.length > 1 ? withoutOverlap(text, entities as EntityGroup[]) : entities;
+    },
+    options,
+  );
 
-      function best(token: LabelledToken): TokenLabel {
-        const { index: row, start, end, scores } = token;
-        const id = argmax(scores);
-        return {
-          entity: config.labelNames[id]!,
-          score: scores[id]!,
-          index: row,
-          word: wordOf(task, token),
-          start,
-          end,
-        };
-      }
-    }
-    return ends[index]! - first > 1 ? withoutOverlap(text, entities as EntityGroup[]) : entities;
-  });
+  function tokenLabel(token: LabelledToken): TokenLabel {
+    const { index, start, end, scores } = token;
+    const id = argmax(scores);
+    return { entity: config.labelNames[id]!, score: scores[id]!, index, word: wordOf(task, token), start, end };
+  }
 
   function wordsOf(tokens: readonly LabelledToken[], how: Aggregation): Labelled[] {
     const label = (scores: Float64Array, members: readonly LabelledToken[]): Labelled => {
@@ -105,10 +102,11 @@ export async function tagTexts(
   }
 }
 
-const nameOf = (entity: TokenLabel | EntityGroup): string => ('entity' in entity ? entity.entity : entity.entity_group);
+const labelOf = (entity: TokenLabel | EntityGroup): string =>
+  'entity' in entity ? entity.entity : entity.entity_group;
 
-function windowsOf(task: TaskModel, text: string, options: TokenClassificationOptions): Sequence[] {
-  if (options.stride === undefined) return [{ encoding: encodeDocument(task, text, options), texts: [text] }];
+function windowsOf(task: TaskModel, name: string, text: string, options: TokenClassificationOptions): Sequence[] {
+  if (options.stride === undefined) return [encodeDocument(task, name, [text], options)];
   const maxLength = longestOf(task, options);
   const encoding = task.tokenizer.encode(text, {
     maxLength,
