@@ -63,3 +63,16 @@ export function program(name: string, make: () => Omit<Program, 'name' | 'code'>
 /** Text repeated for 0, 1, … count - 1: WGSL has no templates, and what must stay in registers has to have a name. */
 export const unroll = (count: number, text: (index: number) => string, separator = '\n'): string =>
   Array.from({ length: count }, (_, index) => text(index)).join(separator);
+
+/** Workgroups a device takes in one direction. */
+export const mostAcross = 65_535;
+
+/** So many workgroups in a row, and more rows when there are too many. */
+export const inRows = (workgroups: number): [number, number, number] => [
+  Math.min(workgroups, mostAcross),
+  Math.ceil(workgroups / mostAcross),
+  1,
+];
+
+/** Text: the number of an invocation in workgroups of `threads` laid out by `inRows`. Needs `id`, its global_invocation_id. */
+export const flatIndex = (threads: number): string => `(id.x + id.y * ${threads * mostAcross}u)`;

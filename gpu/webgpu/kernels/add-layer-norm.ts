@@ -6,7 +6,7 @@
  * once: a device refuses to see it twice.
  */
 import type { Block } from '../buffers.ts';
-import { type Binding, type Dispatch, type Program, program } from '../program.ts';
+import { type Binding, type Dispatch, inRows, mostAcross, type Program, program } from '../program.ts';
 import type { Schedule } from './linear.ts';
 
 export interface NormCall {
@@ -21,8 +21,6 @@ export interface NormCall {
 }
 
 const shared = 128;
-/** Workgroups a device takes in one direction. */
-const mostAcross = 65_535;
 
 export function addLayerNorm(call: NormCall, schedule: Schedule): Dispatch {
   const { out, input, residual, norm, eps, rows, features } = call;
@@ -35,7 +33,7 @@ export function addLayerNorm(call: NormCall, schedule: Schedule): Dispatch {
     program: programOf(place, residual !== null, input === residual, threads),
     blocks: [out, norm, ...others],
     numbers: { rows, features, eps },
-    workgroups: [Math.min(workgroups, mostAcross), Math.ceil(workgroups / mostAcross), 1],
+    workgroups: inRows(workgroups),
     cost: { flops: 8 * rows * features, bytes: 4 * rows * features * (residual ? 3 : 2) },
   };
 }

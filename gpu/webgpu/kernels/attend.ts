@@ -8,7 +8,7 @@
  * sum and weighted values in `partials`, and `combine` joins them.
  */
 import type { Block } from '../buffers.ts';
-import { type Dispatch, type Program, program, unroll } from '../program.ts';
+import { type Dispatch, flatIndex, inRows, mostAcross, type Program, program, unroll } from '../program.ts';
 import { type HeadShape, loader, quadsOf, rowBinding, shapeName, storer } from './head-rows.ts';
 import type { KeySource } from './keys.ts';
 import type { Schedule } from './linear.ts';
@@ -44,7 +44,6 @@ export type AttendTarget =
     };
 
 const threads = 64;
-const mostAcross = 65_535;
 /** Below every score, and finite: masks are conditions, never arithmetic with infinity. */
 export const lowest = '-3.0e38';
 
@@ -77,7 +76,7 @@ export function attend(call: AttendCall, target: AttendTarget, schedule: Schedul
   if (schedule === 'registers') {
     const invocations = slots * headCount * parts;
     return [
-      { ...common, numbers: { ...numbers, first_slot: 0 }, workgroups: [Math.ceil(invocations / threads), 1, 1] },
+      { ...common, numbers: { ...numbers, first_slot: 0 }, workgroups: inRows(Math.ceil(invocations / threads)) },
     ];
   }
   const dispatches: Dispatch[] = [];
@@ -142,9 +141,10 @@ function alone(shape: HeadShape, source: KeySource, kind: AttendTarget['kind']):
     const body = `${text}
 @compute @workgroup_size(${threads})
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let head = numbers.first_head + id.x % numbers.head_count;
-  let split = id.x / numbers.head_count % numbers.splits;
-  let slot = id.x / numbers.head_count / numbers.splits;
+  let index = ${flatIndex(threads)};
+  let head = numbers.first_head + index % numbers.head_count;
+  let split = index / numbers.head_count % numbers.splits;
+  let slot = index / numbers.head_count / numbers.splits;
   if (slot >= numbers.slots) { return; }
   let query = begin_query(slot);
   let share = (query.candidates + numbers.splits - 1) / numbers.splits;

@@ -1,10 +1,8 @@
 /** out[i] = input[indices[i]], one invocation for each number. */
 import type { Block } from '../buffers.ts';
-import { type Dispatch, program } from '../program.ts';
+import { type Dispatch, mostAcross, program } from '../program.ts';
 
 const threads = 64;
-/** More workgroups than this share the numbers by strides. */
-const mostWorkgroups = 65_535;
 
 export function gatherRows(out: Block, input: Block, indices: Block, rows: number, features: number): Dispatch {
   const elements = rows * features;
@@ -12,7 +10,7 @@ export function gatherRows(out: Block, input: Block, indices: Block, rows: numbe
     program: gather(),
     blocks: [out, input, indices],
     numbers: { elements, features },
-    workgroups: [Math.min(mostWorkgroups, Math.ceil(elements / threads)), 1, 1],
+    workgroups: [Math.min(mostAcross, Math.ceil(elements / threads)), 1, 1],
     cost: { flops: 0, bytes: 8 * elements },
   };
 }

@@ -9,7 +9,7 @@
  */
 import type { Activation } from '../../../contract/config.ts';
 import type { Block } from '../buffers.ts';
-import { type Dispatch, type Program, program, unroll } from '../program.ts';
+import { type Dispatch, flatIndex, inRows, type Program, program, unroll } from '../program.ts';
 import { activation } from './math.ts';
 
 export type Schedule = 'tiled' | 'registers';
@@ -77,7 +77,7 @@ function choose(call: LinearCall, schedule: Schedule): [Program, [number, number
   const { rowCount, columns } = call;
   const across = Math.ceil(columns / 4);
   if (schedule === 'registers')
-    return [registers(call), [Math.ceil((across * Math.ceil(rowCount / ownRows)) / 64), 1, 1]];
+    return [registers(call), inRows(Math.ceil((across * Math.ceil(rowCount / ownRows)) / 64))];
   if (rowCount <= narrowRows) return [narrow(call), [Math.ceil(across / 16), Math.ceil(rowCount / 4), 1]];
   const counts = (tile: Tile): [number, number, number] => [
     Math.ceil(columns / tile.columns),
@@ -251,8 +251,9 @@ function registers(call: LinearCall): Program {
     body: `${body}
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let column = id.x % numbers.across;
-  let row = ${ownRows} * (id.x / numbers.across);
+  let index = ${flatIndex(64)};
+  let column = index % numbers.across;
+  let row = ${ownRows} * (index / numbers.across);
   if (row >= numbers.rows) { return; }
   ${unroll(ownRows, i => `var sum_${i} = vec4f(0.0);`, '\n  ')}
   var at = column;

@@ -3,7 +3,7 @@
  * The fast path never stores them. Row head * queries + i of `out` belongs to query i.
  */
 import type { Block } from '../buffers.ts';
-import { type Dispatch, program } from '../program.ts';
+import { type Dispatch, mostAcross, program } from '../program.ts';
 import { lowest } from './attend.ts';
 import { type HeadShape, loader, quadsOf, rowBinding, shapeName } from './head-rows.ts';
 import type { KeySource } from './keys.ts';
@@ -30,7 +30,6 @@ export interface ScoresCall {
 }
 
 const threads = 64;
-const mostAcross = 65_535;
 
 /** Scores of the columns, or something below every score where nobody is seen. One invocation for each. */
 export function scores(call: ScoresCall): Dispatch {
