@@ -10,6 +10,7 @@ import type { Tensor } from '../contract/tensor.ts';
 import { AttentionLayout, type BatchOptions, type TensorSink } from './batch.ts';
 import type { IntegerTensor } from './checkpoint/safetensors.ts';
 import { type GenerateOptions, generate } from './generation/generate.ts';
+import { mergeOptions } from './generation/options.ts';
 
 /** The inputs of HF's LED forward by HF's names. Sources [batch, n], targets [batch, u]; embeds one axis (C) more. */
 export interface LedBatchInputs {
@@ -243,9 +244,10 @@ export async function generateBatch(
     throw new ValueRangeError({ where: 'generate', name, expected: 'nothing', got: 'a tensor', hint });
   }
   const { config } = model;
-  const padTokenId = options.padTokenId ?? config.padTokenId;
-  const eosTokenIds = [options.eosTokenId ?? config.eosTokenId].flat();
-  const keepsPadding = (options.encoderNoRepeatNgramSize ?? 0) > 0; // HF counts n-grams of the padding too
+  const merged = mergeOptions(options, options.settings);
+  const padTokenId = merged.padTokenId ?? config.padTokenId;
+  const eosTokenIds = [merged.eosTokenId ?? config.eosTokenId].flat();
+  const keepsPadding = (merged.encoderNoRepeatNgramSize ?? 0) > 0; // HF counts n-grams of the padding too
   const rows = splitLedBatch(inputs);
   const documents = rows.map(row => (keepsPadding ? sourceOf(row) : sourceOf(row, lastToken(row))));
   const decoderInputIds = inputs.decoder_input_ids && rows.map(row => row.decoderInputIds!);

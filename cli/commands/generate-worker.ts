@@ -18,7 +18,7 @@ async function generate(job: GenerateJob, report: Report<never>): Promise<void> 
   const { model, settings, dispose } = await loadLed(job, report.progress);
   try {
     const { sequences, sequencesScores } = await generateBatch(model, inputs, {
-      ...settings,
+      settings,
       ...job.generation,
       onProgress: tellGeneration(report.progress),
     });

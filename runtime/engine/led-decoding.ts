@@ -67,7 +67,7 @@ export function startDecoding(
       step: allocateDecoderRows(kernels, config, groups, keep),
       prompt: allocateDecoderRows(kernels, config, promptPositions(groups, maxTargetLength) * groups, keep),
       logits: keep(kernels.allocate(groups, config.vocabSize)),
-      sources: gatherLengths(maxTargetLength).map(positions => {
+      gathers: gatherLengths(maxTargetLength).map(positions => {
         const rows = new Int32Array(positions * groups);
         return { rows, indices: keep(kernels.loadIndices(rows)) };
       }),
@@ -92,7 +92,7 @@ interface Memory {
   /** (groups, V) */
   readonly logits: DeviceRows;
   /** Row numbers for gathering the caches, for more and more positions: a short past is not gathered as if it were the longest. */
-  readonly sources: readonly { readonly rows: Int32Array; readonly indices: DeviceIndices }[];
+  readonly gathers: readonly { readonly rows: Int32Array; readonly indices: DeviceIndices }[];
 }
 
 /** 16, 32, 64, … and at last all positions. */
@@ -213,7 +213,7 @@ class StepDecoding implements Decoding {
       fail(`parents[${stranger}]`, `a group that reads document ${document}`, String(parents[stranger]));
     }
     if (length === 0 || parents.every((parent, group) => parent === group)) return;
-    const { rows, indices } = this.#memory.sources.find(({ rows }) => rows.length >= length * groups)!;
+    const { rows, indices } = this.#memory.gathers.find(({ rows }) => rows.length >= length * groups)!;
     for (let row = 0; row < rows.length; row++) rows[row] = row - (row % groups) + parents[row % groups]!;
     this.#kernels.writeIndices(indices, rows);
     for (const cache of caches) {

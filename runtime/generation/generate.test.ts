@@ -273,6 +273,33 @@ describe('what is refused', () => {
   });
 });
 
+describe('what the files of a checkpoint say', () => {
+  const endless = createTableModel([Array.from({ length: 6 }, () => [0, 0, -50, 9, 0, 0])]);
+  const eager = createTableModel([Array.from({ length: 6 }, () => [0, 0, 9, 0, 0, 0])]);
+  const lengthOf = async (of: typeof model, options: GenerateOptions): Promise<number> =>
+    (await idsOf(options, of))[0]![0]!.length;
+
+  it('counts where nothing was asked for', async () => {
+    expect(await lengthOf(endless, { settings: { maxLength: 7 } })).toBe(7);
+    expect(await lengthOf(endless, { settings: { maxLength: 7 }, maxLength: 5 })).toBe(5);
+    expect(await lengthOf(endless, { settings: { maxLength: 7 }, maxLength: undefined })).toBe(7);
+  });
+
+  it('of two ways to say a length the one that was asked for counts', async () => {
+    expect(await lengthOf(endless, { settings: { maxNewTokens: 9 }, maxLength: 5 })).toBe(5);
+    expect(await lengthOf(endless, { settings: { maxLength: 9 }, maxNewTokens: 3 })).toBe(4);
+    expect(await lengthOf(eager, { settings: { minNewTokens: 9 }, minLength: 4 })).toBe(5);
+  });
+
+  it('a minimum of the file gives way to a maximum that was asked for; the other way round is a contradiction', async () => {
+    expect(await lengthOf(eager, { settings: { minLength: 15, maxLength: 20 }, maxLength: 6 })).toBe(6);
+    await expect(generate(eager, documents, { settings: { maxLength: 6 }, minLength: 15 })).rejects.toMatchObject({
+      code: 'E_RANGE',
+      subject: 'minLength',
+    });
+  });
+});
+
 describe('lengths and prompts', () => {
   it('20 tokens after the prompt by default, fewer where the position table ends', async () => {
     const endless = createTableModel([Array.from({ length: 6 }, () => [0, 0, -50, 9, 0, 0])]);

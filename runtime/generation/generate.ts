@@ -24,6 +24,8 @@ export interface GenerationProgress {
 }
 
 export interface GenerateOptions extends GenerationOptions {
+  /** What the checkpoint's files say: readGenerationSettings. Options win over it. */
+  readonly settings?: GenerationOptions;
   /** Looked at between two layers of the encoder and between two tokens. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: GenerationProgress) => void;
@@ -52,7 +54,7 @@ export async function generate(
   if (documents.length === 0) {
     throw new ValueRangeError({ where, name: 'documents', expected: 'at least one document', got: 'none' });
   }
-  const settings = settingsOf(options, config, documents.length);
+  const settings = settingsOf(optionsOf(options), config, documents.length, options.settings);
   const process = createProcessor(settings, documents);
   const { signal, onProgress } = options;
   expectNotAborted(signal);
@@ -79,6 +81,17 @@ export async function generate(
   } finally {
     source.dispose();
   }
+}
+
+/** Without what does not concern the search. */
+function optionsOf({
+  settings: _,
+  signal: _s,
+  onProgress: _p,
+  onToken: _t,
+  ...options
+}: GenerateOptions): GenerationOptions {
+  return options;
 }
 
 function hooksOf({ promptLength, maxLength }: Settings, { signal, onProgress, onToken }: GenerateOptions): StepHooks {

@@ -39,9 +39,30 @@ export interface Settings {
 }
 
 /**
+ * What was asked for, then what the checkpoint's files say. Of two ways to say a length the one that was asked for counts.
+ *
+ * asked: undefined is not asked for.
+ */
+export function mergeOptions(asked: GenerationOptions, files: GenerationOptions = {}): GenerationOptions {
+  const given = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined));
+  const merged: Record<string, unknown> = { ...files, ...given };
+  if ('maxLength' in given && !('maxNewTokens' in given)) delete merged.maxNewTokens;
+  if ('minLength' in given && !('minNewTokens' in given)) delete merged.minNewTokens;
+  return merged;
+}
+
+/**
+ * asked: options of the call; files: what the checkpoint's files say.
+ *
  * @throws ValueRangeError for a value out of its range and for contradictions, UnsupportedError for beams that are drawn by lot
  */
-export function settingsOf(options: GenerationOptions, config: LedConfig, documents: number): Settings {
+export function settingsOf(
+  asked: GenerationOptions,
+  config: LedConfig,
+  documents: number,
+  files: GenerationOptions = {},
+): Settings {
+  const options = mergeOptions(asked, files);
   const { vocabSize } = config;
   const tokens = (
     name: string,
@@ -59,7 +80,11 @@ export function settingsOf(options: GenerationOptions, config: LedConfig, docume
   const minNewTokens = integer('minNewTokens', options.minNewTokens, 0, 0);
   // HF: the number of new tokens wins over the length, where both are given.
   const given = integer('minLength', options.minLength, 0, 0);
-  const minLength = options.minNewTokens === undefined ? given : promptLength + minNewTokens;
+  let minLength = options.minNewTokens === undefined ? given : promptLength + minNewTokens;
+  if (asked.minLength === undefined && asked.minNewTokens === undefined) {
+    // Who asks for less than the file's minimum gets less, and no end before that. HF warns and does the same.
+    minLength = Math.min(minLength, maxLength);
+  }
   if (minLength > maxLength) {
     const name = options.minNewTokens === undefined ? 'minLength' : 'minNewTokens';
     const hint = 'a text cannot be forbidden to end before it has to.';

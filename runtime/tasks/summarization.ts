@@ -23,7 +23,9 @@ export interface TextWriter {
  * Global attention by default: the start token, as the paper does for summaries.
  * Differs: HF's pipelines give none; `isGlobal: () => false` does as they do.
  */
-export interface WriteOptions extends Omit<GenerateOptions, 'decoderInputIds' | 'onToken'>, GlobalAttention {
+export interface WriteOptions
+  extends Omit<GenerateOptions, 'decoderInputIds' | 'onToken' | 'settings'>,
+    GlobalAttention {
   /** A source that is too long: true cuts its end off, false (default) is an error. */
   readonly truncation?: boolean;
   /** Pieces of a text as they become certain: greedy search and sampling. */
