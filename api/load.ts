@@ -1,4 +1,5 @@
 /** A model source → a model on a device, with its tokenizer; everything is given back together. */
+import type { LongformerConfig } from '../contract/config.ts';
 import type { GenerationOptions } from '../contract/generation.ts';
 import type { LedModel, LoadOptions, LongformerModel } from '../contract/model.ts';
 import { readGenerationSettings } from '../runtime/checkpoint/generation-settings.ts';
@@ -25,15 +26,26 @@ export interface Pretrained<Model> {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** @throws CheckpointError, ConfigError, TokenizerError, UnsupportedError, IoError, MemoryError, AbortedError */
+/**
+ * accept: looks at the config before weights are read, and throws when it is of no use.
+ *
+ * @throws CheckpointError, ConfigError, TokenizerError, UnsupportedError, IoError, MemoryError, HubError, AbortedError
+ */
 export async function loadPretrained(
   source: ModelSource,
   options: PretrainedOptions = {},
   open: OpenOptions = {},
+  accept: (config: LongformerConfig) => void = () => {},
 ): Promise<Pretrained<LongformerModel>> {
   const files = await openSource(source, options);
   const tokenizer = await openTokenizer(files);
   const checkpoint = await openCheckpointFiles(files, open);
+  try {
+    accept(checkpoint.config);
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
   return onDevice(checkpoint, tokenizer, options, (backend, load) => backend.loadLongformer(checkpoint, load));
 }
 

@@ -14,7 +14,10 @@ export type ModelSource = string | CheckpointFiles;
 
 /** Opens whatever a source stands for. Nothing of the weights has been read yet in a directory or at an address. */
 export async function openSource(source: ModelSource, options: HubOptions = {}): Promise<CheckpointFiles> {
-  if (typeof source !== 'string') return source;
+  if (typeof source !== 'string') {
+    if (typeof source?.open === 'function') return source;
+    throw new TypeError('openSource: "model" expected a directory, a hub id, an address or open files.');
+  }
   if (/^https?:\/\//.test(source)) {
     const { openUrl } = await import('./hub/url-files.ts');
     return openUrl(source, options);

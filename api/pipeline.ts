@@ -4,12 +4,14 @@
  * Result shapes are those of transformers, with `start` and `end` added. One input in, one result out; an array in, an array out,
  * computed packed. The work is in runtime/tasks/; nothing is computed here.
  */
+import type { LongformerHead } from '../contract/config.ts';
 import { UnsupportedError } from '../contract/errors.ts';
 import type { LedModel, LongformerModel } from '../contract/model.ts';
 import type { Tensor } from '../contract/tensor.ts';
 import type { TaskOptions } from '../runtime/tasks/documents.ts';
 import { extractFeatures, type FeatureExtractionOptions } from '../runtime/tasks/feature-extraction.ts';
 import { type Filling, type FillMaskOptions, fillMasks } from '../runtime/tasks/fill-mask.ts';
+import { expectHead } from '../runtime/tasks/heads.ts';
 import { type ChoiceInput, type RankedChoice, rankChoices } from '../runtime/tasks/multiple-choice.ts';
 import {
   type Answer,
@@ -98,6 +100,15 @@ const runs: Record<Exclude<TaskName, WritingTask>, Run> = {
   'multiple-choice': rankChoices,
 };
 
+const headOf: Readonly<Record<Exclude<TaskName, WritingTask>, LongformerHead>> = {
+  'fill-mask': 'maskedLm',
+  'text-classification': 'sequenceClassification',
+  'question-answering': 'questionAnswering',
+  'token-classification': 'tokenClassification',
+  'feature-extraction': 'none',
+  'multiple-choice': 'multipleChoice',
+};
+
 type Write = (loaded: PretrainedLed, sources: readonly string[], options?: WriteOptions) => Promise<unknown[][]>;
 
 const writes: Record<WritingTask, Write> = { summarization: summarize, 'text2text-generation': text2text };
@@ -128,8 +139,10 @@ export async function pipeline<Task extends TaskName>(
       got: String(task),
     });
   }
+  const head = headOf[task as keyof typeof headOf];
   // As HF's AutoModel: vectors come from the bare encoder, whatever head the checkpoint has.
-  const loaded = await loadPretrained(model, options, task === 'feature-extraction' ? { head: 'none' } : {});
+  const open = head === 'none' ? { head } : {};
+  const loaded = await loadPretrained(model, options, open, config => expectHead(task, config.head, head));
   const call = async (input: unknown, ...rest: unknown[]): Promise<unknown> => {
     // A question and a context may stand side by side.
     const beside = task === 'question-answering' && typeof input === 'string';

@@ -3,12 +3,12 @@
  *
  * Read next: global-attention.ts, then one of the tasks.
  */
-import { AbortedError, ValueRangeError } from '../../contract/errors.ts';
+import { AbortedError, UnsupportedError, ValueRangeError } from '../../contract/errors.ts';
 import type { EncoderInputs, EncoderOutputs, ForwardOptions, LongformerModel, Want } from '../../contract/model.ts';
 import { eventLoopTurn } from '../event-loop-turn.ts';
 import type { Encoding } from '../tokenizer/encoding.ts';
 import type { EncodeOptions, Tokenizer } from '../tokenizer/tokenizer.ts';
-import { type GlobalAttention, globalMaskOf } from './global-attention.ts';
+import { type GlobalAttention, globalMaskOf, maskByLayout } from './global-attention.ts';
 
 /** A model and the tokenizer it was trained with. */
 export interface TaskModel {
@@ -170,7 +170,7 @@ async function lengthsOf(
 
 function inputsOf(model: LongformerModel, { encoding, texts }: Sequence, options: TaskOptions): EncoderInputs {
   const { inputIds } = encoding;
-  const globalAttentionMask = globalMaskOf(encoding, texts, options) ?? model.defaultGlobalAttentionMask({ inputIds });
+  const globalAttentionMask = globalMaskOf(encoding, texts, options) ?? maskByLayout(model.config.head, encoding);
   return globalAttentionMask ? { inputIds, globalAttentionMask } : { inputIds };
 }
 
@@ -242,4 +242,17 @@ export function largest(values: ArrayLike<number>, count: number): [index: numbe
 export function expectCount(name: string, value: number): number {
   if (Number.isInteger(value) && value >= 1) return value;
   throw new ValueRangeError({ where: 'tasks', name, expected: 'a whole number from 1', got: String(value) });
+}
+
+/** @throws UnsupportedError unless it is one of the words. */
+export function expectOneOf(where: string, name: string, value: string, words: readonly string[]): void {
+  if (words.includes(value)) return;
+  throw new UnsupportedError({ where, name, expected: `one of ${words.join(', ')}`, got: String(value) });
+}
+
+/** @throws TypeError unless the input is an object with texts in these fields. */
+export function expectTexts(where: string, name: string, input: unknown, fields: readonly string[]): void {
+  const given = (typeof input === 'object' && input !== null ? input : {}) as Record<string, unknown>;
+  const missing = fields.find(field => typeof given[field] !== 'string');
+  if (missing !== undefined) throw new TypeError(`${where}: "${name}.${missing}" expected a string.`);
 }

@@ -1,7 +1,6 @@
 /** Vectors of texts. Source: HF FeatureExtractionPipeline; pooling as in sentence encoders. */
-import { UnsupportedError } from '../../contract/errors.ts';
 import type { Tensor } from '../../contract/tensor.ts';
-import { encodeDocument, forEachDocument, nameOf, type TaskModel, type TaskOptions } from './documents.ts';
+import { encodeDocument, expectOneOf, forEachDocument, nameOf, type TaskModel, type TaskOptions } from './documents.ts';
 import { expectHead } from './heads.ts';
 
 export interface FeatureExtractionOptions extends TaskOptions {
@@ -18,14 +17,7 @@ export async function extractFeatures(
   options: FeatureExtractionOptions = {},
 ): Promise<Tensor[]> {
   const { pooling = 'none', normalize = false } = options;
-  if (!['none', 'cls', 'mean'].includes(pooling)) {
-    throw new UnsupportedError({
-      where: 'feature-extraction',
-      name: 'pooling',
-      expected: 'none, cls or mean',
-      got: String(pooling),
-    });
-  }
+  expectOneOf('feature-extraction', 'pooling', pooling, ['none', 'cls', 'mean']);
   expectHead('feature-extraction', task.model.config.head, 'none');
   return forEachDocument(
     task,

@@ -1,9 +1,10 @@
 /**
  * Which tokens get global attention: Hugging Face's rule of the head, unless the caller says otherwise.
  *
- * The rule (<s> for classification, the question for question answering and multiple choice, none for the rest) belongs to
- * the model; here are the two ways to overrule it. Paper §3.1: global attention is where the task says what matters.
+ * <s> for classification, the question for question answering, the choice for multiple choice, none for the rest.
+ * Paper §3.1: global attention is where the task says what matters.
  */
+import type { LongformerHead } from '../../contract/config.ts';
 import { ShapeError, ValueRangeError } from '../../contract/errors.ts';
 import type { Encoding } from '../tokenizer/encoding.ts';
 
@@ -53,6 +54,19 @@ export function globalMaskOf(
     });
   }
   return Int32Array.from(globalAttentionMask);
+}
+
+/**
+ * (T) the rule of heads that read pairs, for a sequence whose layout is known; undefined for the others, whose rule is the model's.
+ *
+ * Differs: HF counts separators, and so does the model, so that a `</s>` written in a text is an error there. Here it is text.
+ * Source: HF _compute_global_attention_mask.
+ */
+export function maskByLayout(head: LongformerHead, { sequenceIds }: Encoding): Int32Array | undefined {
+  if (head !== 'questionAnswering' && head !== 'multipleChoice') return undefined;
+  const firstEnd = 1 + sequenceIds.reduce((count, id) => count + Number(id === 0), 0); // the separator after the first text
+  const isGlobal = (t: number): boolean => (head === 'questionAnswering' ? t < firstEnd : t > firstEnd + 1);
+  return sequenceIds.map((_, t) => Number(isGlobal(t)));
 }
 
 export function spanOf({ sequenceIds, offsets }: Encoding, texts: readonly string[], index: number): TokenSpan {

@@ -2,6 +2,7 @@
 import {
   encodeDocument,
   expectCount,
+  expectTexts,
   forEachDocument,
   nameOf,
   softmax,
@@ -33,9 +34,11 @@ export async function rankChoices(
     task,
     inputs.length,
     index => {
-      const { prompt, choices } = inputs[index]!;
-      expectCount('choices.length', choices.length);
       const name = nameOf('input', index, inputs.length);
+      expectTexts('multiple-choice', name, inputs[index], ['prompt']);
+      const { prompt, choices } = inputs[index]!;
+      if (!Array.isArray(choices)) throw new TypeError(`multiple-choice: "${name}.choices" expected an array.`);
+      expectCount(`${name}.choices.length`, choices.length);
       return choices.map((choice, at) => encodeDocument(task, `${name}.choices[${at}]`, [prompt, choice], options));
     },
     (index, _windows, outputs) => {

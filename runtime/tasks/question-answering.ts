@@ -4,6 +4,7 @@ import type { EncoderOutputs } from '../../contract/model.ts';
 import type { Encoding } from '../tokenizer/encoding.ts';
 import {
   expectCount,
+  expectTexts,
   forEachDocument,
   longestOf,
   nameOf,
@@ -60,17 +61,13 @@ export async function answerQuestions(
   );
 }
 
-function windowsOf(
-  task: TaskModel,
-  input: string,
-  { question, context }: QuestionInput,
-  options: QuestionAnsweringOptions,
-): Sequence[] {
-  for (const [name, text] of Object.entries({ question, context })) {
-    if (typeof text !== 'string' || text.trim() === '') {
-      const got = typeof text === 'string' ? 'none' : typeof text;
-      throw new ValueRangeError({ where: 'question-answering', name: `${input}.${name}`, expected: 'some text', got });
-    }
+function windowsOf(task: TaskModel, name: string, input: QuestionInput, options: QuestionAnsweringOptions): Sequence[] {
+  expectTexts('question-answering', name, input, ['question', 'context']);
+  const { question, context } = input;
+  for (const [field, text] of Object.entries({ question, context })) {
+    if (text.trim() !== '') continue;
+    const subject = `${name}.${field}`;
+    throw new ValueRangeError({ where: 'question-answering', name: subject, expected: 'some text', got: 'none' });
   }
   const maxLength = longestOf(task, options);
   const { stride, truncation } = options;
@@ -83,7 +80,7 @@ function windowsOf(
   if (encoding.inputIds.length > maxLength) {
     throw new ValueRangeError({
       where: 'question-answering',
-      name: `${input}.context`,
+      name: `${name}.context`,
       expected: `at most ${maxLength} tokens with the question`,
       got: String(encoding.inputIds.length),
       hint: 'set stride, to read it in windows that overlap, or truncation to cut it.',

@@ -3,6 +3,8 @@ import type { LongformerConfig } from '../../contract/config.ts';
 import {
   encodeDocument,
   expectCount,
+  expectOneOf,
+  expectTexts,
   forEachDocument,
   largest,
   nameOf,
@@ -39,14 +41,17 @@ export async function classifyTexts(
   const { config } = task.model;
   expectHead('text-classification', config.head, 'sequenceClassification');
   const { topK = 1, functionToApply = usualFunction(config) } = options;
+  expectOneOf('text-classification', 'functionToApply', functionToApply, ['sigmoid', 'softmax', 'none']);
   const count = topK === null ? config.labels : expectCount('topK', topK);
   return forEachDocument(
     task,
     inputs.length,
     index => {
       const input = inputs[index]!;
-      const texts = typeof input === 'string' ? [input] : [input.text, input.textPair];
-      return [encodeDocument(task, nameOf('text', index, inputs.length), texts, options)];
+      const name = nameOf('text', index, inputs.length);
+      if (typeof input === 'string') return [encodeDocument(task, name, [input], options)];
+      expectTexts('text-classification', name, input, ['text', 'textPair']);
+      return [encodeDocument(task, name, [input.text, input.textPair], options)];
     },
     (_index, _windows, [outputs]) => {
       const scores = scoresOf(outputs!.logits!.data, functionToApply);

@@ -4,6 +4,7 @@ import type { Encoding } from '../tokenizer/encoding.ts';
 import {
   argmax,
   encodeDocument,
+  expectOneOf,
   forEachDocument,
   longestOf,
   nameOf,
@@ -59,6 +60,7 @@ export async function tagTexts(
   const { config } = task.model;
   expectHead('token-classification', config.head, 'tokenClassification');
   const { aggregation = 'none', ignoreLabels = ['O'], stride } = options;
+  expectOneOf('token-classification', 'aggregation', aggregation, ['none', 'simple', 'first', 'average', 'max']);
   if (stride !== undefined && aggregation === 'none') {
     throw new ValueRangeError({
       where: 'token-classification',
