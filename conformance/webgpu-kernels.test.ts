@@ -162,6 +162,48 @@ describe.skipIf(missing).each(['tiled', 'registers'] as const)('schedule %s', sc
     kernels.dispose();
   });
 
+  it('global attention in several chunks of tokens, and its probabilities', async () => {
+    const kernels = await create();
+    const [tokens, heads, hiddenSize] = [2100, 2, 8];
+    const globals = Int32Array.from({ length: 40 }, (_, s) => 50 * s + 3); // x heads: too many to fold
+    const attentionMask = Uint8Array.from({ length: tokens }, (_, t) => Number(t % 7 !== 0 || t % 50 === 3));
+    const sequence = kernels.loadSequence({ documentStarts: Int32Array.of(0), attentionMask, globalIndices: globals });
+    const square = [hiddenSize, hiddenSize];
+    const [wk, wv] = [random(hiddenSize ** 2), random(hiddenSize ** 2)] as const;
+    const [bk, bv] = [random(hiddenSize), random(hiddenSize)] as const;
+    const projections = (
+      [
+        [wk, bk],
+        [wv, bv],
+      ] as const
+    ).map(([data, bias]) => kernels.loadLinear({ shape: square, data }, { shape: [hiddenSize], data: bias }));
+    const x = random(tokens * hiddenSize);
+    const q = random(globals.length * hiddenSize, 2);
+    const [states, query] = [kernels.allocate(tokens, hiddenSize), kernels.allocate(globals.length, hiddenSize)];
+    const out = kernels.allocate(globals.length, hiddenSize);
+    const probabilities = kernels.allocate(heads * globals.length, tokens);
+    kernels.write(states, x);
+    kernels.write(query, q);
+    const rows = kernels.loadIndices(globals.map((_, s) => s));
+    kernels.globalAttention(out, query, states, projections[0]!, projections[1]!, sequence, heads, false, rows);
+    kernels.globalProbabilities(probabilities, query, states, projections[0]!, sequence, heads, false, 0);
+    const [key, value] = [loops.linear(x, wk, bk, hiddenSize), loops.linear(x, wv, bv, hiddenSize)];
+    const keys = Array.from(attentionMask, (seen, t) => (seen ? t : -1));
+    const expected = new Float64Array(globals.length * hiddenSize);
+    const expectedProbabilities = new Float64Array(heads * globals.length * tokens);
+    for (let head = 0; head < heads; head++) {
+      for (const s of globals.keys()) {
+        const own = loops.probabilitiesOf(q, s, key, keys, head, heads, hiddenSize);
+        loops.addValues(expected, s, value, keys, own, head, heads, hiddenSize);
+        expectedProbabilities.set(own, (head * globals.length + s) * tokens);
+      }
+    }
+    expect(worst(await kernels.read(out, 0, globals.length), expected)).toBeLessThan(4e-6);
+    const actual = await kernels.read(probabilities, 0, heads * globals.length);
+    expect(worst(actual, expectedProbabilities)).toBeLessThan(2e-6);
+    kernels.dispose();
+  });
+
   it('gatherRows, and row numbers that change between calls', async () => {
     const kernels = await create();
     const [input, out] = [kernels.allocate(4, 3), kernels.allocate(3, 3)];
