@@ -1,8 +1,29 @@
 /** The front door: `import { pipeline } from 'longformer'`. docs/api.md tells what there is. */
+export type { LongformerConfig, LongformerHead } from '../contract/config.ts';
 export * from '../contract/errors.ts';
+export type { EncoderInputs, EncoderOutputs, ForwardOptions, LayerAttentions, Want } from '../contract/model.ts';
 export type { Tensor } from '../contract/tensor.ts';
+export type { CheckpointFiles } from '../runtime/checkpoint/open.ts';
+export type { TaskOptions } from '../runtime/tasks/documents.ts';
+export type { FeatureExtractionOptions } from '../runtime/tasks/feature-extraction.ts';
+export type { Filling, FillMaskOptions } from '../runtime/tasks/fill-mask.ts';
 export type { GlobalAttention, TokenSpan } from '../runtime/tasks/global-attention.ts';
-export { type Device, deviceNames } from './devices.ts';
+export type { ChoiceInput, RankedChoice } from '../runtime/tasks/multiple-choice.ts';
+export type { Answer, QuestionAnsweringOptions, QuestionInput } from '../runtime/tasks/question-answering.ts';
+export type { WriteOptions } from '../runtime/tasks/summarization.ts';
+export type {
+  ClassificationInput,
+  LabelScore,
+  TextClassificationOptions,
+} from '../runtime/tasks/text-classification.ts';
+export type {
+  Aggregation,
+  EntityGroup,
+  TokenClassificationOptions,
+  TokenLabel,
+} from '../runtime/tasks/token-classification.ts';
+export type { EncodeOptions, Encoding, Tokenizer } from '../runtime/tokenizer/index.ts';
+export { type Device, type DeviceOptions, deviceNames } from './devices.ts';
 export type { FileProgress, HubOptions } from './hub/hub-options.ts';
 export type { Pretrained, PretrainedOptions } from './load.ts';
 export type { ModelSource } from './model-source.ts';

@@ -27,6 +27,7 @@ import {
   type TextClassificationOptions,
 } from '../runtime/tasks/text-classification.ts';
 import {
+  type Aggregation,
   type EntityGroup,
   type TokenClassificationOptions,
   type TokenLabel,
@@ -45,6 +46,11 @@ import type { ModelSource } from './model-source.ts';
 interface Call<Input, Result, Options> {
   (input: Input, options?: Options): Promise<Result>;
   (inputs: readonly Input[], options?: Options): Promise<Result[]>;
+}
+
+/** A question and its context in one object, or side by side. */
+interface AnswerCall<Result, Options> extends Call<QuestionInput, Result, Options> {
+  (question: string, context: string, options?: Options): Promise<Result>;
 }
 
 /** Fillings of the mask; of each mask when there are several. */
@@ -68,10 +74,13 @@ export interface TaskCalls {
   'fill-mask': Call<string, Fillings, FillMaskOptions>;
   /** The best `topK` labels. */
   'text-classification': Call<ClassificationInput, LabelScore[], TextClassificationOptions>;
-  /** The best answer, or the best `topK` of them. */
-  'question-answering': Call<QuestionInput, Answer | Answer[], QuestionAnsweringOptions> &
-    ((question: string, context: string, options?: QuestionAnsweringOptions) => Promise<Answer | Answer[]>);
-  'token-classification': Call<string, (TokenLabel | EntityGroup)[], TokenClassificationOptions>;
+  /** The best answer, or the best `topK` of them when that is not 1. */
+  'question-answering': AnswerCall<Answer, QuestionAnsweringOptions & { readonly topK?: 1 }> &
+    AnswerCall<Answer | Answer[], QuestionAnsweringOptions>;
+  /** Tokens, or groups of them with an aggregation. */
+  'token-classification': Call<string, TokenLabel[], TokenClassificationOptions & { readonly aggregation?: 'none' }> &
+    Call<string, EntityGroup[], TokenClassificationOptions & { readonly aggregation: Exclude<Aggregation, 'none'> }> &
+    Call<string, (TokenLabel | EntityGroup)[], TokenClassificationOptions>;
   /** (1, T, C), or (1, C) with pooling. */
   'feature-extraction': Call<string, Tensor, FeatureExtractionOptions>;
   'multiple-choice': Call<ChoiceInput, RankedChoice[], Omit<TaskOptions, 'globalAttentionMask'>>;
