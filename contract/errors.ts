@@ -159,9 +159,13 @@ export class DeviceError extends LongformerError {
   }
 }
 
+/** NotFound: a file, or weights, of a model that is there. Gated: terms have to be accepted. Network: may pass, was tried again. */
 export type HubReason =
+  | 'ModelNotFound'
+  | 'RevisionNotFound'
   | 'NotFound'
   | 'Unauthorized'
+  | 'Gated'
   | 'Offline'
   | 'Network'
   | 'BadResponse'

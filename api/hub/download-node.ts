@@ -1,29 +1,18 @@
 /**
- * A model of the hub → a directory in the cache that Python's huggingface_hub shares: `models--owner--name/{blobs,refs,snapshots}`.
+ * A model of the hub → a directory in the cache that Python's huggingface_hub shares.
  *
- * Listing, names of folders and the scan of the cache are @huggingface/hub's. Added here: only the files that are needed, progress,
- * abort, resuming, verified sizes and hashes, files that appear whole or not at all, several processes at once, and being offline.
+ * Only the files that are needed, with progress, abort, resuming, verified sizes and hashes; several processes may fill one cache at
+ * once. Read next: hub-api.ts (what there is), blob-node.ts (one file), cache-node.ts (the disk). docs/hub.md tells users.
  */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import {
-  access,
-  copyFile,
-  mkdir,
-  open,
-  readFile,
-  rename,
-  rm,
-  stat,
-  symlink,
-  utimes,
-  writeFile,
-} from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
-import { getHFHubCachePath, getRepoFolderName, modelInfo, type PathInfo, pathsInfo } from '@huggingface/hub';
-import { AbortedError, HubError, IoError } from '../../contract/errors.ts';
-import { type HubOptions, parseHubName } from './hub-options.ts';
-import { failure, get, hubError, retrying } from './request.ts';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HubError } from '../../contract/errors.ts';
+import { maxIndexBytes } from '../../runtime/checkpoint/shards.ts';
+import { fetchBlob, partialOf, sizeOf } from './blob-node.ts';
+import { asTyped, CacheFolder, isThere } from './cache-node.ts';
+import { HubApi, type HubFile } from './hub-api.ts';
+import { type FileProgress, type HubOptions, parseHubName } from './hub-options.ts';
+import { hubError } from './request.ts';
 
 /** Small files that are taken when they are there. */
 const companions = [
@@ -34,7 +23,10 @@ const companions = [
   'merges.txt',
   'tokenizer_config.json',
   'special_tokens_map.json',
+  '1_Pooling/config.json',
 ];
+/** What a tokenizer.json makes superfluous. */
+const oldTokenizer = ['vocab.json', 'merges.txt'];
 /** Weights, the first that is there; an index stands for its shards. */
 const weightFiles = [
   'model.safetensors',
@@ -42,13 +34,7 @@ const weightFiles = [
   'pytorch_model.bin',
   'pytorch_model.bin.index.json',
 ];
-
-/** Silence for longer than this is a broken connection. */
-const stalledMs = 30_000;
-/** A lock that nobody has touched for so long belongs to a process that is gone. */
-const staleLockMs = 20_000;
-/** More than any shard of any model. */
-const mostBytes = 2 ** 40;
+const maxShards = 1000;
 
 export interface Downloaded {
   /** The snapshot: a directory as `from_pretrained` would see it. */
@@ -57,23 +43,20 @@ export interface Downloaded {
   readonly files: readonly string[];
 }
 
-/** Makes sure that the files of a model are in the cache. @throws HubError, IoError, AbortedError, ValueRangeError */
+/**
+ * Makes sure that the files of a model are in the cache.
+ *
+ * @throws HubError, IoError (among others a full disk), AbortedError, ValueRangeError. What has arrived stays, and is not asked for again.
+ */
 export async function downloadModel(name: string, options: HubOptions = {}): Promise<Downloaded> {
   const { id, revision } = parseHubName(name, options.revision);
-  const cache = options.cacheDir ?? getHFHubCachePath();
-  const folder = join(cache, getRepoFolderName({ name: id, type: 'model' }));
-  if (options.localFilesOnly ?? isOffline()) return cachedModel(folder, id, revision);
-
-  const repository = new Repository(id, folder, options);
-  const commit = await repository.commitOf(revision);
-  const snapshot = join(folder, 'snapshots', commit);
-  const listed = await repository.list(commit, [...companions, ...weightFiles]);
-  const wanted = listed.filter(({ path }) => companions.includes(path));
-  if (options.weights !== false) wanted.push(...(await repository.weights(commit, snapshot, listed)));
-  for (const file of wanted) await repository.fetchInto(snapshot, commit, file);
-  if (revision !== commit) await writeWhole(join(folder, 'refs', revision), commit);
+  const folder = new CacheFolder(id, options.cacheDir);
+  const done =
+    (options.localFilesOnly ?? isOffline())
+      ? await cachedModel(folder, id, revision, options.weights ?? true)
+      : await new Download(id, folder, options).run(revision);
   options.onFile?.({ status: 'ready', name: id, file: '' });
-  return { directory: snapshot, commit, files: wanted.map(({ path }) => path) };
+  return done;
 }
 
 export function isOffline(environment: NodeJS.ProcessEnv = process.env): boolean {
@@ -81,280 +64,148 @@ export function isOffline(environment: NodeJS.ProcessEnv = process.env): boolean
   return on(environment.HF_HUB_OFFLINE) || on(environment.TRANSFORMERS_OFFLINE);
 }
 
-async function cachedModel(folder: string, id: string, revision: string): Promise<Downloaded> {
-  const commit = /^[0-9a-f]{40}$/.test(revision)
-    ? revision
-    : (await readFile(join(folder, 'refs', revision), 'utf8').catch(() => '')).trim();
-  const directory = join(folder, 'snapshots', commit);
+/** What is in the cache, complete or not at all. */
+async function cachedModel(folder: CacheFolder, id: string, revision: string, weights: boolean): Promise<Downloaded> {
+  const missing = (expected: string, got: string): HubError => {
+    const hint = 'download it once without HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE and localFilesOnly.';
+    return hubError('Offline', `${id}@${revision}`, expected, got, undefined, hint);
+  };
+  const commit = await folder.commitOf(revision);
+  const directory = folder.snapshot(commit ?? 'none');
   const files: string[] = [];
-  for (const file of [...companions, ...weightFiles])
-    if (commit !== '' && (await isThere(join(directory, file)))) files.push(file);
-  if (files.includes('config.json')) return { directory, commit, files };
-  throw hubError(
-    'Offline',
-    `${id}@${revision}`,
-    'to be in the cache',
-    'nothing, and downloading is switched off',
-    undefined,
-    'download it once without HF_HUB_OFFLINE, TRANSFORMERS_OFFLINE and localFilesOnly.',
-  );
+  for (const file of companions) if (await isThere(join(directory, file))) files.push(file);
+  if (commit === undefined || !files.includes('config.json')) {
+    throw missing('to be in the cache', 'nothing, and downloading is switched off');
+  }
+  if (weights) {
+    const there = await Promise.all(weightFiles.map(file => isThere(join(directory, file))));
+    const first = weightFiles[there.indexOf(true)];
+    if (first === undefined) throw missing('its weights in the cache', 'none, and downloading is switched off');
+    files.push(first, ...(await shardsBeside(id, directory, first)));
+    for (const file of files) {
+      if (!(await isThere(join(directory, file)))) {
+        throw missing(`${file} in the cache`, 'no such file, and downloading is switched off');
+      }
+    }
+  }
+  return { directory, commit, files };
 }
 
-class Repository {
+class Download {
   readonly #id: string;
-  readonly #folder: string;
+  readonly #folder: CacheFolder;
   readonly #options: HubOptions;
-  readonly #endpoint: string;
-  readonly #token: string | undefined;
+  readonly #hub: HubApi;
 
-  constructor(id: string, folder: string, options: HubOptions) {
+  constructor(id: string, folder: CacheFolder, options: HubOptions) {
+    const { HF_ENDPOINT, HF_TOKEN } = process.env;
     this.#id = id;
     this.#folder = folder;
     this.#options = options;
-    this.#endpoint = (options.endpoint ?? process.env.HF_ENDPOINT ?? 'https://huggingface.co').replace(/\/$/, '');
-    this.#token = options.token ?? process.env.HF_TOKEN;
+    const endpoint = options.endpoint ?? (HF_ENDPOINT || undefined);
+    this.#hub = new HubApi(id, { ...options, endpoint, token: options.token ?? HF_TOKEN });
   }
 
-  /** The commit a branch or tag stands at. */
-  async commitOf(revision: string): Promise<string> {
-    if (/^[0-9a-f]{40}$/.test(revision)) return revision;
-    const { sha } = await this.#ask(`${this.#id}@${revision}`, asked =>
-      modelInfo({ name: this.#id, revision, additionalFields: ['sha'], ...asked }),
+  async run(revision: string): Promise<Downloaded> {
+    const commit = await this.#hub.commitOf(revision).catch(error => this.#unreachable(error, revision));
+    const directory = this.#folder.snapshot(commit);
+    const listed = await this.#hub.list(commit, [...companions, ...weightFiles]);
+    const isListed = (path: string): boolean => listed.some(file => file.path === path);
+    const wanted = listed.filter(
+      ({ path }) => companions.includes(path) && !(oldTokenizer.includes(path) && isListed('tokenizer.json')),
     );
-    if (!/^[0-9a-f]{40}$/.test(sha)) throw hubError('BadResponse', this.#id, 'a commit', JSON.stringify(sha));
-    return sha;
-  }
-
-  /** Those of the names that are there. */
-  async list(commit: string, paths: string[]): Promise<PathInfo[]> {
-    const found = await this.#ask(this.#id, asked =>
-      pathsInfo({ repo: { type: 'model', name: this.#id }, paths, revision: commit, ...asked }),
-    );
-    for (const { path, size, type } of found) {
-      if (!paths.includes(path) || type !== 'file' || !Number.isSafeInteger(size) || size < 0 || size > mostBytes) {
-        throw hubError('BadResponse', this.#id, 'what was asked for', `${type} ${path} of ${size} bytes`);
-      }
+    if (this.#options.weights ?? true) wanted.push(...(await this.#weights(commit, directory, listed)));
+    try {
+      await this.#expectRoom(directory, wanted);
+      for (const file of wanted) await this.#fetch(directory, commit, file);
+      await this.#folder.setCommit(revision, commit);
+    } catch (error) {
+      throw asTyped(error, this.#folder.path);
     }
-    return found;
+    return { directory, commit, files: wanted.map(({ path }) => path) };
   }
 
   /** One file, or an index and the shards it lists. */
-  async weights(commit: string, snapshot: string, listed: readonly PathInfo[]): Promise<PathInfo[]> {
+  async #weights(commit: string, directory: string, listed: readonly HubFile[]): Promise<HubFile[]> {
     const first = weightFiles.map(path => listed.find(file => file.path === path)).find(file => file !== undefined);
     if (!first) {
       throw hubError('NotFound', this.#id, `one of ${weightFiles.join(', ')}`, 'none of them');
     }
     if (!first.path.endsWith('.index.json')) return [first];
-    await this.fetchInto(snapshot, commit, first);
-    const shards = shardsOf(this.#id, await readFile(join(snapshot, first.path), 'utf8'));
-    const found = await this.list(commit, shards);
+    if (first.size > maxIndexBytes) {
+      throw hubError('WrongSize', `${this.#id}/${first.path}`, `at most ${maxIndexBytes} bytes`, String(first.size));
+    }
+    await this.#fetch(directory, commit, first).catch(error => {
+      throw asTyped(error, this.#folder.path);
+    });
+    const shards = await shardsBeside(this.#id, directory, first.path);
+    const found = await this.#hub.list(commit, shards);
     const missing = shards.find(shard => !found.some(({ path }) => path === shard));
     if (missing !== undefined) throw hubError('NotFound', this.#id, `the shard ${missing}`, 'no such file');
     return [first, ...found];
   }
 
-  /** Metadata through @huggingface/hub, with our redirects, retries and errors. */
-  async #ask<Result>(
-    name: string,
-    ask: (asked: { hubUrl: string; fetch: typeof fetch; accessToken?: string }) => Promise<Result>,
-  ): Promise<Result> {
-    const { signal, fetch: send = fetch } = this.#options;
-    const withSignal: typeof fetch = (input, init) => send(input, { ...init, signal: signal ?? null });
-    const asked = { hubUrl: this.#endpoint, fetch: withSignal, ...(this.#token ? { accessToken: this.#token } : {}) };
-    return retrying(async () => {
-      try {
-        return await ask(asked);
-      } catch (cause) {
-        const { statusCode } = cause as { statusCode?: number };
-        if (statusCode === 404)
-          throw hubError('NotFound', name, 'a model and revision that exist', 'status 404', cause);
-        if (statusCode === 401 || statusCode === 403) {
-          const hint = 'the model may be private or gated, or not exist: accept its terms on the hub and set HF_TOKEN.';
-          throw hubError('Unauthorized', name, 'to be let in', `status ${statusCode}`, cause, hint);
-        }
-        if (statusCode !== undefined && statusCode < 500 && statusCode !== 429) {
-          throw hubError('BadResponse', name, 'success', `status ${statusCode}`, cause);
-        }
-        if (statusCode === undefined && cause instanceof SyntaxError) {
-          throw hubError('BadResponse', name, 'JSON', 'something else', cause);
-        }
-        throw statusCode === undefined
-          ? failure(name, cause, signal)
-          : hubError('Network', name, 'success', `status ${statusCode}`, cause);
-      }
-    }, this.#options);
+  /** @throws IoError before anything large is asked for */
+  async #expectRoom(directory: string, files: readonly HubFile[]): Promise<void> {
+    let bytes = 0;
+    for (const { path, size, hash } of files) {
+      const { blob } = this.#folder.place(hash);
+      if ((await isThere(join(directory, path), size)) || (await isThere(blob, size))) continue;
+      bytes += size - Math.min(size, (await sizeOf(partialOf(blob))) ?? 0);
+    }
+    if (bytes > 0) await this.#folder.expectRoom(bytes);
   }
 
   /** Puts one file into the snapshot, downloading it unless its blob is there. */
-  async fetchInto(snapshot: string, commit: string, file: PathInfo): Promise<void> {
-    const pointer = join(snapshot, file.path);
-    const hash = file.lfs?.oid ?? file.oid;
-    if (hash === undefined || !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash)) {
-      throw hubError('BadResponse', `${this.#id}/${file.path}`, 'a hash', JSON.stringify(hash));
-    }
-    if (await isThere(pointer)) return;
-    const blob = join(this.#folder, 'blobs', hash);
-    try {
-      await mkdir(dirname(blob), { recursive: true });
-      await mkdir(dirname(pointer), { recursive: true });
-      if (!(await isThere(blob))) await this.#fetchBlob(blob, commit, file, hash);
-      await link(blob, pointer);
-    } catch (cause) {
-      throw asTyped(cause, file.path);
-    }
-  }
-
-  async #fetchBlob(blob: string, commit: string, file: PathInfo, hash: string): Promise<void> {
-    const release = await takeLock(`${blob}.lock`, this.#options.signal, () => isThere(blob));
-    if (!release) return; // another process has finished it
-    try {
-      if (await isThere(blob)) return;
-      const partial = `${blob}.incomplete`;
-      this.#tell('initiate', file);
-      this.#tell('download', file);
-      await retrying(() => this.#fetchRest(partial, commit, file), this.#options);
-      await expectHash(partial, file, hash);
-      await rename(partial, blob);
-      this.#tell('done', file, file.size);
-    } finally {
-      await release();
-    }
-  }
-
-  /** Appends what is missing. What has arrived stays when it fails, and the next attempt goes on from there. */
-  async #fetchRest(partial: string, commit: string, file: PathInfo): Promise<void> {
-    let have = await stat(partial).then(
-      ({ size }) => size,
-      () => 0,
-    );
-    if (have > file.size) have = 0;
-    if (have === file.size && file.size > 0) return;
-    const url = `${this.#endpoint}/${this.#id}/resolve/${commit}/${file.path.split('/').map(encodeURIComponent).join('/')}`;
-    const stall = new AbortController();
-    const { signal, fetch: send } = this.#options;
-    const either = signal ? AbortSignal.any([signal, stall.signal]) : stall.signal;
-    let timer = setTimeout(() => stall.abort(), stalledMs);
-    const headers: Record<string, string> = have > 0 ? { range: `bytes=${have}-` } : {};
-    const request = { fetch: send, token: this.#token, signal: either, headers };
-    const out = await open(partial, have > 0 ? 'r+' : 'w');
-    try {
-      const response = await get(url, request);
-      if (have > 0 && response.status !== 206) have = 0; // the server knows no ranges and begins anew
-      await out.truncate(have);
-      let at = have;
-      for await (const bytes of response.body ?? []) {
-        clearTimeout(timer);
-        timer = setTimeout(() => stall.abort(), stalledMs);
-        if (at + bytes.length > file.size) throw hubError('WrongSize', url, `${file.size} bytes`, 'more');
-        await out.write(bytes, 0, bytes.length, at);
-        at += bytes.length;
-        this.#tell('progress', file, at);
+  async #fetch(directory: string, commit: string, file: HubFile): Promise<void> {
+    const pointer = join(directory, file.path);
+    this.#tell('initiate', file, 0);
+    if (!(await isThere(pointer, file.size))) {
+      const place = this.#folder.place(file.hash);
+      if (!(await isThere(place.blob, file.size))) {
+        this.#tell('download', file, 0);
+        const { request } = this.#hub;
+        const source = { url: this.#hub.addressOf(commit, file.path), request, patience: this.#options.patience };
+        await this.#folder.prepare();
+        await fetchBlob(place, file, source, loaded => this.#tell('progress', file, loaded));
       }
-      if (at < file.size) throw hubError('Network', url, `${file.size} bytes`, `the end after ${at}`);
-    } catch (cause) {
-      if (cause instanceof HubError || (cause as NodeJS.ErrnoException).syscall === 'write') throw cause;
-      throw failure(url, cause, signal);
-    } finally {
-      clearTimeout(timer);
-      await out.close();
+      await this.#folder.link(file.hash, pointer);
     }
+    this.#tell('done', file, file.size);
   }
 
-  #tell(status: 'initiate' | 'download' | 'progress' | 'done', { path, size }: PathInfo, loaded = 0): void {
+  #tell(status: FileProgress['status'], { path, size }: HubFile, loaded: number): void {
     const progress = size === 0 ? 100 : (100 * loaded) / size;
     this.#options.onFile?.({ status, name: this.#id, file: path, loaded, total: size, progress });
   }
+
+  /** Nothing is taken from the cache unasked, but it is said that it could be. */
+  async #unreachable(error: unknown, revision: string): Promise<never> {
+    if (error instanceof HubError && error.reason === 'Network' && (await this.#folder.commitOf(revision))) {
+      const hint = 'the cache has this model: localFilesOnly, or HF_HUB_OFFLINE=1, takes what is there.';
+      throw hubError('Network', error.subject, error.expected, error.got, error.cause, hint);
+    }
+    throw error;
+  }
 }
 
-/** Names an index may list: nothing that leads out of the folder. */
-function shardsOf(id: string, text: string): string[] {
+/** The shards that an index in the directory lists; none for another file. @throws HubError for names that lead out of the folder */
+async function shardsBeside(id: string, directory: string, index: string): Promise<string[]> {
+  if (!index.endsWith('.index.json')) return [];
   let map: unknown;
   try {
-    map = (JSON.parse(text) as { weight_map?: unknown }).weight_map;
-  } catch {
-    map = undefined;
+    map = (JSON.parse(await readFile(join(directory, index), 'utf8')) as { weight_map?: unknown }).weight_map;
+  } catch (cause) {
+    throw hubError('BadResponse', `${id}/${index}`, 'an index with shards', 'no JSON', cause);
   }
   const names = map !== null && typeof map === 'object' ? [...new Set(Object.values(map))] : [];
-  if (names.length === 0 || names.length > 10_000)
-    throw hubError('BadResponse', id, 'an index with shards', `${names.length} of them`);
+  if (names.length === 0 || names.length > maxShards) {
+    throw hubError('BadResponse', `${id}/${index}`, `an index with 1..${maxShards} shards`, `${names.length} of them`);
+  }
   for (const name of names) {
-    if (typeof name !== 'string' || !/^[\w][\w.-]*\.(safetensors|bin)$/.test(name)) {
-      throw hubError('UnsafeName', id, 'names of shards', JSON.stringify(name));
+    if (typeof name !== 'string' || !/^\w[\w.-]*\.(safetensors|bin)$/.test(name)) {
+      throw hubError('UnsafeName', `${id}/${index}`, 'names of shards', JSON.stringify(name));
     }
   }
   return names as string[];
-}
-
-/** sha256 for large files, git's sha1 of a blob for small ones. A file that is wrong is removed. */
-async function expectHash(path: string, file: PathInfo, expected: string): Promise<void> {
-  const hash = createHash(expected.length === 64 ? 'sha256' : 'sha1');
-  if (expected.length === 40) hash.update(`blob ${file.size}\0`);
-  for await (const bytes of createReadStream(path)) hash.update(bytes as Buffer);
-  const got = hash.digest('hex');
-  if (got === expected) return;
-  await rm(path, { force: true });
-  const hint = 'what arrived is not what the hub describes; try again, and mistrust what lies between you and it.';
-  throw hubError('WrongHash', file.path, expected, got, undefined, hint);
-}
-
-/** A relative link, as Python makes it; a copy where links are not allowed. */
-async function link(blob: string, pointer: string): Promise<void> {
-  await symlink(relative(dirname(pointer), blob), pointer).catch(async (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EEXIST') return;
-    if (error.code !== 'EPERM' && error.code !== 'ENOTSUP') throw error;
-    await copyFile(blob, `${pointer}.incomplete`);
-    await rename(`${pointer}.incomplete`, pointer);
-  });
-}
-
-/**
- * One process downloads a file, others wait for it. Null when `done` came true meanwhile. The holder touches its lock; one that nobody
- * has touched for long is taken over.
- */
-async function takeLock(
-  path: string,
-  signal: AbortSignal | undefined,
-  done: () => Promise<boolean>,
-): Promise<(() => Promise<void>) | null> {
-  for (;;) {
-    try {
-      await writeFile(path, String(process.pid), { flag: 'wx' });
-      const beat = setInterval(() => void utimes(path, new Date(), new Date()).catch(() => {}), staleLockMs / 4);
-      beat.unref();
-      return async () => {
-        clearInterval(beat);
-        await rm(path, { force: true });
-      };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    if (await done()) return null;
-    const touched = await stat(path).then(
-      ({ mtimeMs }) => mtimeMs,
-      () => Date.now(),
-    );
-    if (Date.now() - touched > staleLockMs) await rm(path, { force: true });
-    if (signal?.aborted) throw failure(path, undefined, signal);
-    await new Promise(resolve => setTimeout(resolve, 100));
-  }
-}
-
-async function writeWhole(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}.incomplete`;
-  await writeFile(temporary, text);
-  await rename(temporary, path);
-}
-
-const isThere = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
-
-/** An error of the operating system, such as a full disk, in our words. */
-function asTyped(cause: unknown, name: string): Error {
-  if (cause instanceof HubError || cause instanceof AbortedError) return cause;
-  const { code } = cause as NodeJS.ErrnoException;
-  return new IoError({ where: 'hub', name, expected: 'to be written into the cache', got: String(code), cause });
 }

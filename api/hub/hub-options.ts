@@ -1,5 +1,6 @@
 /** What the hub is asked with, and names of models on it. Runs anywhere. */
 import { ValueRangeError } from '../../contract/errors.ts';
+import type { Patience } from './retrying.ts';
 
 /** What a progress callback hears; the words of transformers.js. */
 export interface FileProgress {
@@ -29,12 +30,15 @@ export interface HubOptions {
   readonly onFile?: (progress: FileProgress) => void;
   /** false: tokenizer and config only. Default true. */
   readonly weights?: boolean;
+  readonly patience?: Patience;
 }
 
 export interface HubName {
   readonly id: string;
   readonly revision: string;
 }
+
+export const defaultEndpoint = 'https://huggingface.co';
 
 const part = /^[\w-][\w.-]*$/;
 
@@ -43,18 +47,44 @@ export function parseHubName(name: string, revision = 'main'): HubName {
   const [id = '', given = revision, ...rest] = name.split('@');
   const parts = id.split('/');
   const good = rest.length === 0 && parts.length <= 2 && parts.every(each => part.test(each) && each.length <= 96);
-  if (good && /^[\w][\w./-]*$/.test(given) && !given.includes('..') && given.length <= 255)
-    return { id, revision: given };
+  if (good && isRevision(given)) return { id, revision: given };
   throw new ValueRangeError({
     where: 'hub',
     name: 'model',
     expected: 'a directory, owner/name or owner/name@revision',
-    got: JSON.stringify(name),
+    got: JSON.stringify(good ? `${id}@${given}` : name),
   });
 }
 
+/** A name that git takes and that is a path inside refs/ whatever the system: no way out, no empty or hidden part. */
+function isRevision(name: string): boolean {
+  return name.length <= 255 && name.split('/').every(each => /^\w[\w.+-]*$/.test(each) && !each.includes('..'));
+}
+
 /** The folder of a model's files on the hub. */
-export function hubFolder(name: string, { revision, endpoint = 'https://huggingface.co' }: HubOptions = {}): string {
-  const parsed = parseHubName(name, revision);
-  return `${endpoint.replace(/\/$/, '')}/${parsed.id}/resolve/${encodeURIComponent(parsed.revision)}/`;
+export function hubFolder(name: string, options: HubOptions = {}): string {
+  const { id, revision } = parseHubName(name, options.revision);
+  return `${parseEndpoint(options.endpoint)}/${id}/resolve/${encodeURIComponent(revision)}/`;
+}
+
+/** The hub's address without a slash at its end. @throws ValueRangeError */
+export function parseEndpoint(endpoint = defaultEndpoint): string {
+  parseAddress('endpoint', endpoint);
+  return endpoint.replace(/\/+$/, '');
+}
+
+/** @throws ValueRangeError for what is no http(s) address, or has a password in it, which would end up in messages */
+export function parseAddress(name: string, address: string): URL {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  if (url && /^https?:$/.test(url.protocol) && url.username === '' && url.password === '') return url;
+  const got = url && (url.username !== '' || url.password !== '') ? 'one with a name in it' : JSON.stringify(address);
+  throw new ValueRangeError({ where: 'hub', name, expected: 'an http or https address', got });
+}
+
+/** A token that can be sent; it appears in no message. @throws ValueRangeError */
+export function parseToken(token: string | undefined): string | undefined {
+  const trimmed = token?.trim();
+  if (!trimmed) return undefined;
+  if (/^[\x21-\x7e]+$/.test(trimmed)) return trimmed;
+  throw new ValueRangeError({ where: 'hub', name: 'token', expected: 'printable ASCII', got: 'other characters' });
 }

@@ -3,20 +3,28 @@
  *
  * Nothing is kept beyond the browser's own cache. On Node the hub has a cache on disk: download-node.ts.
  */
-import { HubError } from '../../contract/errors.ts';
+import { HubError, ValueRangeError } from '../../contract/errors.ts';
 import { type ByteSource, createMemorySource, expectRangeInside } from '../../runtime/checkpoint/byte-source.ts';
 import type { CheckpointFiles } from '../../runtime/checkpoint/open.ts';
-import type { HubOptions } from './hub-options.ts';
-import { failure, get, hubError, retrying } from './request.ts';
+import { type HubOptions, parseAddress, parseToken } from './hub-options.ts';
+import { type Answer, hubError, type RequestOptions, request } from './request.ts';
+import { type Patience, retrying } from './retrying.ts';
 
 /** A server without ranges sends whole files, which are then in memory. A larger one is refused. */
 const mostWholeBytes = 2 ** 31;
 
-/** Opens an http(s) folder; files are looked for when they are asked for. */
+/** Opens an http(s) folder; files are looked for when they are asked for. @throws ValueRangeError for what is no address */
 export function openUrl(address: string, options: HubOptions = {}): CheckpointFiles {
+  if (/[?#]/.test(parseAddress('address', address).href)) {
+    throw new ValueRangeError({ where: 'hub', name: 'address', expected: 'a folder, without ? and #', got: 'more' });
+  }
   const folder = address.endsWith('/') ? address : `${address}/`;
-  const open = (fileName: string): Promise<ByteSource | undefined> =>
-    openUrlSource(new URL(fileName.split('/').map(encodeURIComponent).join('/'), folder).href, options);
+  const { fetch, signal, patience, token } = options;
+  const asked = { fetch, signal, idleMs: patience?.idleMs, token: parseToken(token) };
+  const open = (fileName: string): Promise<ByteSource | undefined> => {
+    const url = new URL(fileName.split('/').map(encodeURIComponent).join('/'), folder).href;
+    return new UrlFile(url, asked, patience).open();
+  };
   return {
     name: address,
     open,
@@ -29,58 +37,95 @@ export function openUrl(address: string, options: HubOptions = {}): CheckpointFi
   };
 }
 
-/** undefined when there is no such file. @throws HubError, AbortedError */
-async function openUrlSource(url: string, options: HubOptions): Promise<ByteSource | undefined> {
-  const { signal } = options;
-  const first = await retrying(() => get(url, { ...options, headers: { range: 'bytes=0-0' } }), options).catch(
-    error => {
+class UrlFile {
+  readonly #url: string;
+  readonly #options: RequestOptions;
+  readonly #patience: Patience | undefined;
+  #etag: string | null = null;
+
+  constructor(url: string, options: RequestOptions, patience: Patience | undefined) {
+    this.#url = url;
+    this.#options = options;
+    this.#patience = patience;
+  }
+
+  /** undefined when there is no such file. @throws HubError, AbortedError */
+  async open(): Promise<ByteSource | undefined> {
+    try {
+      return await this.#retrying(() => this.#probe());
+    } catch (error) {
       if (error instanceof HubError && error.reason === 'NotFound') return undefined;
       throw error;
-    },
-  );
-  if (!first) return undefined;
-  const size = Number(/^bytes 0-0\/(\d+)$/.exec(first.headers.get('content-range') ?? '')?.[1] ?? Number.NaN);
-  if (first.status !== 206 || !Number.isSafeInteger(size)) return wholeSource(url, first, signal);
-  const etag = first.headers.get('etag');
-  await first.arrayBuffer();
-  return {
-    size,
-    read(begin, end) {
-      expectRangeInside(url, begin, end, size);
-      if (begin === end) return Promise.resolve(new Uint8Array(0));
-      return retrying(async () => {
-        const response = await get(url, { ...options, headers: { range: `bytes=${begin}-${end - 1}` } });
-        const now = response.headers.get('etag');
-        if (response.status !== 206 || (etag !== null && now !== null && now !== etag)) {
-          await response.body?.cancel();
-          throw hubError('BadResponse', url, 'the file that was opened', 'another one: it changed meanwhile');
-        }
-        const bytes = await response.arrayBuffer().catch(cause => {
-          throw failure(url, cause, signal);
-        });
-        if (bytes.byteLength !== end - begin) {
-          throw hubError('Network', url, `${end - begin} bytes`, String(bytes.byteLength));
-        }
-        return new Uint8Array(bytes);
-      }, options);
-    },
-    close: async () => {},
-  };
-}
-
-async function wholeSource(url: string, response: Response, signal: AbortSignal | undefined): Promise<ByteSource> {
-  const declared = Number(response.headers.get('content-length') ?? 0);
-  if (declared > mostWholeBytes) {
-    await response.body?.cancel();
-    throw hubError(
-      'BadResponse',
-      url,
-      `ranges, or at most ${mostWholeBytes} bytes`,
-      `${declared} bytes without ranges`,
-    );
+    }
   }
-  const bytes = await response.arrayBuffer().catch(cause => {
-    throw failure(url, cause, signal);
-  });
-  return createMemorySource(new Uint8Array(bytes));
+
+  /** Asks for the first byte, to learn the size and whether there are ranges. */
+  async #probe(): Promise<ByteSource> {
+    const first = await this.#get({ range: 'bytes=0-0' }).catch(error => {
+      // Nothing has no first byte.
+      if (error instanceof HubError && error.got === 'status 416') return undefined;
+      throw error;
+    });
+    if (first?.status === 200) return this.#whole(first);
+    const total = /^bytes 0-0\/(\d+)$/.exec(first?.headers.get('content-range') ?? '')?.[1];
+    const size = Number(total ?? Number.NaN);
+    if (!first || !Number.isSafeInteger(size)) {
+      first?.discard();
+      return this.#whole(await this.#get({}));
+    }
+    this.#etag = first.headers.get('etag');
+    await first.bytes(1);
+    return {
+      size,
+      read: async (begin, end, into) => {
+        expectRangeInside(this.#url, begin, end, size);
+        const bytes = into?.subarray(0, end - begin) ?? new Uint8Array(end - begin);
+        await this.#read(begin, bytes);
+        return bytes;
+      },
+      close: async () => {},
+    };
+  }
+
+  /** Fills `bytes`; what a cut connection has brought is not asked for again. */
+  async #read(begin: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    let at = 0;
+    const step = async (): Promise<void> => {
+      if (at === bytes.length) return;
+      const answer = await this.#get({ range: `bytes=${begin + at}-${begin + bytes.length - 1}` });
+      const etag = answer.headers.get('etag');
+      const range = answer.headers.get('content-range');
+      const isRest = range === null || range.startsWith(`bytes ${begin + at}-`); // hidden from pages by some servers
+      if (answer.status !== 206 || !isRest || (this.#etag !== null && etag !== null && etag !== this.#etag)) {
+        answer.discard();
+        throw hubError('BadResponse', this.#url, 'the file that was opened', 'another one: it changed meanwhile');
+      }
+      for await (const piece of answer.chunks()) {
+        if (at + piece.length > bytes.length) {
+          throw hubError('WrongSize', this.#url, `${bytes.length} bytes`, 'more');
+        }
+        bytes.set(piece, at);
+        at += piece.length;
+      }
+      if (at < bytes.length) throw hubError('Network', this.#url, `${bytes.length} bytes`, `the end after ${at}`);
+    };
+    await this.#retrying(step, () => at);
+  }
+
+  async #whole(answer: Answer): Promise<ByteSource> {
+    const length = answer.headers.get('content-length');
+    if (Number(length ?? 0) > mostWholeBytes) {
+      answer.discard();
+      throw hubError('WrongSize', this.#url, `ranges, or at most ${mostWholeBytes} bytes`, `${length} without ranges`);
+    }
+    return createMemorySource(await answer.bytes(mostWholeBytes));
+  }
+
+  #get(headers: Record<string, string>): Promise<Answer> {
+    return request(this.#url, { ...this.#options, headers });
+  }
+
+  #retrying<Result>(work: () => Promise<Result>, arrived?: () => number): Promise<Result> {
+    return retrying(work, { signal: this.#options.signal, patience: this.#patience, ...(arrived ? { arrived } : {}) });
+  }
 }
