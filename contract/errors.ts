@@ -99,6 +99,9 @@ export type CheckpointReason =
   | 'InvalidIndex'
   | 'UnsafeShardName'
   | 'MissingFile'
+  | 'InvalidPickle'
+  | 'InvalidArchive'
+  | 'WrongChecksum'
   | 'ConfigMismatch';
 
 /** A checkpoint file that is damaged, hostile, incomplete or does not fit its config. */

@@ -386,16 +386,20 @@ describe('files', () => {
       'E_CHECKPOINT',
       'openCheckpoint: "tensors" expected what config.json says (head none), got 27 missing:',
     ],
-    ...['pytorch_model.bin', 'pytorch_model.bin.index.json'].map(
-      (name): [string, Record<string, Uint8Array>, string, string] => [
-        name,
-        { 'config.json': text(config), [name]: new Uint8Array(1) },
-        'E_UNSUPPORTED',
-        `openCheckpoint: "somewhere" expected model.safetensors, got only ${name}.\n` +
-          '  Hint: reading PyTorch pickles comes later. What works now, in Python: ' +
-          'AutoModel.from_pretrained(directory).save_pretrained(directory) with the class of the model.',
-      ],
-    ),
+    [
+      'pytorch_model.bin that torch did not write',
+      { 'config.json': text(config), 'pytorch_model.bin': new Uint8Array(1) },
+      'E_UNSUPPORTED',
+      'openPytorch: "format" expected a file that torch.save wrote, ' +
+        'got something else (a .tar of the first versions, or no PyTorch file).\n' +
+        '  Hint: load it in Python and save it again.',
+    ],
+    [
+      'an index of pickles that is no JSON',
+      { 'config.json': text(config), 'pytorch_model.bin.index.json': new Uint8Array(1) },
+      'E_CHECKPOINT',
+      'parseShardIndex:',
+    ],
   ];
   test.each(wrong)('%s; nothing stays open', async (_, contents, code, message) => {
     await expect(openCheckpointFiles(files(contents))).rejects.toMatchObject({

@@ -5,13 +5,7 @@
  */
 import type { Checkpoint } from '../../contract/checkpoint.ts';
 import type { LedConfig, LongformerConfig, ModelConfig } from '../../contract/config.ts';
-import {
-  CheckpointError,
-  type CheckpointReason,
-  ConfigError,
-  formatShape,
-  UnsupportedError,
-} from '../../contract/errors.ts';
+import { CheckpointError, type CheckpointReason, ConfigError, formatShape } from '../../contract/errors.ts';
 import type { ByteSource } from './byte-source.ts';
 import { ledWordTables } from './led-tensor-names.ts';
 import { maxConfigBytes, type ParseConfigOptions, parseConfig } from './parse-config.ts';
@@ -21,6 +15,7 @@ import {
   parseLedConfig,
   parseModelConfig,
 } from './parse-led-config.ts';
+import { openPytorch } from './pytorch/open-pytorch.ts';
 import { openSafetensors, type SafetensorsOptions, type TensorFile } from './safetensors.ts';
 import { maxIndexBytes, openShards, parseShardIndex } from './shards.ts';
 import { canonicalName, expectedTensors } from './tensor-names.ts';
@@ -50,10 +45,11 @@ export interface OpenedCheckpoint<Config extends ModelConfig = LongformerConfig>
 }
 
 /**
- * Opens config.json with model.safetensors, or with the shards of model.safetensors.index.json.
+ * Opens config.json with model.safetensors, the shards of model.safetensors.index.json, pytorch_model.bin, or its shards: the first
+ * that is there.
  *
  * @throws ConfigError, CheckpointError (among others ConfigMismatch, naming every missing and misshapen tensor at once),
- *   UnsupportedError (pytorch_model.bin only, other models), IoError. Nothing stays open then.
+ *   UnsupportedError (other models, pickles that hold more than tensors), IoError. Nothing stays open then.
  */
 export async function openCheckpointFiles(
   files: CheckpointFiles,
@@ -162,19 +158,15 @@ async function openTensors(files: CheckpointFiles, options: SafetensorsOptions):
     );
     return openShards(parseShardIndex(text), name => files.openListed(name), options);
   }
-  for (const name of ['pytorch_model.bin', 'pytorch_model.bin.index.json']) {
-    const pickle = await files.open(name);
-    if (!pickle) continue;
-    await pickle.close();
-    throw new UnsupportedError({
-      where: 'openCheckpoint',
-      name: files.name,
-      expected: 'model.safetensors',
-      got: `only ${name}`,
-      hint:
-        'reading PyTorch pickles comes later. What works now, in Python: ' +
-        'AutoModel.from_pretrained(directory).save_pretrained(directory) with the class of the model.',
-    });
+  const pickle = await files.open('pytorch_model.bin');
+  if (pickle) return openPytorch(pickle, options);
+  const pickleIndexName = 'pytorch_model.bin.index.json';
+  const pickleIndex = await files.open(pickleIndexName);
+  if (pickleIndex) {
+    const text = await readText(pickleIndex, maxIndexBytes, (expected, got) =>
+      fail(pickleIndexName, 'InvalidIndex', expected, got),
+    );
+    return openShards(parseShardIndex(text), name => files.openListed(name), options, openPytorch);
   }
   return missing(files, 'model.safetensors');
 }

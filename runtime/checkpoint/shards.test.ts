@@ -62,7 +62,7 @@ describe('many files as one', () => {
 });
 
 describe('an index that leads astray', () => {
-  const plain = 'the plain name of a .safetensors file in the same directory';
+  const plain = 'the plain name of a .safetensors or .bin file in the same directory';
   const outside = [
     '../s-1.safetensors',
     '..',
@@ -82,7 +82,7 @@ describe('an index that leads astray', () => {
     '.hidden.safetensors',
     's 1.safetensors',
     's-1.safetensors ',
-    's-1.bin',
+    's-1.h5',
     '',
     'model.safetensors.index.json',
     'é.safetensors',

@@ -17,7 +17,7 @@ const maxShards = 1000;
 const maxTensors = 100_000;
 
 /** No separators, no drive letters, no escapes, nothing hidden, and not the index itself. */
-const plainFileName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\.safetensors$/;
+const plainFileName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\.(safetensors|bin)$/;
 
 export interface ShardIndex {
   /** Tensor name → file name. */
@@ -43,7 +43,7 @@ export function parseShardIndex(text: string): ShardIndex {
   for (const [name, file] of Object.entries(weightMap)) {
     if (typeof file !== 'string') fail(`weight_map.${name}`, 'InvalidIndex', 'a file name', describe(file));
     if (!plainFileName.test(file)) {
-      const expected = 'the plain name of a .safetensors file in the same directory';
+      const expected = 'the plain name of a .safetensors or .bin file in the same directory';
       fail(`weight_map.${name}`, 'UnsafeShardName', expected, describe(file));
     }
     fileOf.set(name, file);
@@ -66,7 +66,7 @@ function totalSizeOf(metadata: unknown): number | undefined {
 /**
  * Opens all files of an index as one.
  *
- * open: the file of a name, or undefined when there is none.
+ * open: the file of a name, or undefined when there is none. openFile: reads its format.
  * @throws CheckpointError MissingFile, TensorNotFound (listed but absent), DuplicateName (in two files), and those of
  *   openSafetensors. All files are closed then.
  */
@@ -74,6 +74,7 @@ export async function openShards(
   index: ShardIndex,
   open: (fileName: string) => Promise<ByteSource | undefined>,
   options: SafetensorsOptions = {},
+  openFile: typeof openSafetensors = openSafetensors,
 ): Promise<TensorFile> {
   const shards: { fileName: string; file: TensorFile }[] = [];
   const close = async (): Promise<void> => {
@@ -83,7 +84,7 @@ export async function openShards(
     for (const fileName of index.files) {
       const source = await open(fileName);
       if (!source) return fail(fileName, 'MissingFile', 'to be there, the index names it', 'nothing');
-      shards.push({ fileName, file: await openSafetensors(source, options) });
+      shards.push({ fileName, file: await openFile(source, options) });
     }
     return { ...joinShards(index, shards), close };
   } catch (error) {
