@@ -21,8 +21,8 @@ interface Flags extends TextFlags {
   readonly globalAttention: boolean;
 }
 
-/** Characters shown on each side of an answer. */
-const around = 60;
+/** Characters shown on each side of an answer at most. */
+const around = 160;
 
 export function answerCommand(): Command {
   return addTextFlags(
@@ -71,12 +71,24 @@ Examples:
 }
 
 function linesOf(answers: readonly Answer[], { name, text }: { name: string; text: string }): string[] {
-  return answers.map(({ answer, score, start, end }) => {
-    const before = oneLine(text.slice(Math.max(0, start - around), start));
-    const after = oneLine(text.slice(end, end + around));
-    return (
-      `${percent(score)}  ${oneLine(answer) || '(no answer)'}\n` +
-      `         … ${before}${highlight(oneLine(answer))}${after} …  (${name === '-' ? '' : `${name}, `}characters ${start}–${end})`
-    );
+  return answers.flatMap(({ answer, score, start, end }) => {
+    if (answer === '') return [`${percent(score)}  (no answer)`];
+    const [from, to] = sentenceAround(text, start, end);
+    const before = `${from > 0 ? '… ' : ''}${oneLine(text.slice(from, start).trimStart())}`;
+    const after = `${oneLine(text.slice(end, to).trimEnd())}${to < text.length ? ' …' : ''}`;
+    const place = `${name === '-' ? '' : `${name}, `}characters ${start}–${end}`;
+    return [
+      `${percent(score)}  ${oneLine(answer)}`,
+      `         ${before}${highlight(oneLine(answer))}${after}  (${place})`,
+    ];
   });
+}
+
+/** From the end of the sentence before to the end of its own, or as far as there is room for. */
+function sentenceAround(text: string, start: number, end: number): [from: number, to: number] {
+  const before = text.slice(Math.max(0, start - around), start);
+  const after = text.slice(end, end + around);
+  const boundary = Math.max(...[...before.matchAll(/[.!?。！？](?=\s)|\n/g)].map(({ index }) => index + 1), 0);
+  const stop = /[.!?。！？](?=\s|$)|\n/.exec(after);
+  return [start - before.length + boundary, end + (stop ? stop.index + 1 : after.length)];
 }

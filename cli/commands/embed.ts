@@ -1,9 +1,9 @@
 /** `longformer embed`: vectors of many texts, packed by length, into a file. */
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { pipeline as writeStream } from 'node:stream/promises';
 import { Command, Option } from 'commander';
-import { AbortedError, ValueRangeError } from '../../contract/errors.ts';
-import { temporaryPath } from '../../runtime/checkpoint/safetensors-writer-node.ts';
-import { writeSafetensors } from '../../runtime/index.ts';
+import { ValueRangeError } from '../../contract/errors.ts';
+import { createFileSink, createSafetensorsFile } from '../../runtime/checkpoint/safetensors-writer-node.ts';
 import { createProgress } from '../progress.ts';
 import { readText } from '../read-text.ts';
 import { addTextFlags, openPipeline, readTexts, type TextFlags } from '../text-options.ts';
@@ -61,12 +61,8 @@ Examples:
           },
         );
         progress.stop();
-        await writeVectors(
-          flags.out,
-          texts,
-          vectors.map(({ data }) => Float32Array.from(data)),
-          abort.signal,
-        );
+        const rows = vectors.map(({ data }) => Float32Array.from(data));
+        await writeVectors(flags.out, texts, rows);
       } finally {
         progress.stop();
         process.off('SIGINT', interrupt);
@@ -75,30 +71,36 @@ Examples:
     });
 }
 
+/** Nothing is left behind when it fails, and an old file stays until the new one is whole. */
 async function writeVectors(
   out: string | undefined,
   texts: readonly { name: string }[],
   vectors: readonly Float32Array[],
-  signal: AbortSignal,
 ): Promise<void> {
-  const lines = (): string =>
-    texts.map(({ name }, i) => `${JSON.stringify({ name, embedding: [...vectors[i]!] })}\n`).join('');
-  if (out === undefined) {
-    process.stdout.write(lines());
-    return;
+  function* lines(): Generator<string> {
+    for (const [i, { name }] of texts.entries()) yield `${JSON.stringify({ name, embedding: [...vectors[i]!] })}\n`;
   }
+  if (out === undefined) return writeStream(Readable.from(lines()), process.stdout, { end: false });
+  if (out.endsWith('.jsonl')) return writeLines(out, lines());
   const hiddenSize = vectors[0]!.length;
-  const all = new Float32Array(vectors.length * hiddenSize);
-  for (const [row, vector] of vectors.entries()) all.set(vector, row * hiddenSize);
-  const temporary = temporaryPath(out);
+  const tensor = { name: 'embeddings', dtype: 'F32', shape: [vectors.length, hiddenSize] };
+  const writer = await createSafetensorsFile(out, [tensor]);
+  for (const [row, vector] of vectors.entries()) await writer.write('embeddings', row * hiddenSize, vector);
+  await writer.finish();
+}
+
+async function writeLines(out: string, lines: Iterable<string>): Promise<void> {
+  const sink = await createFileSink(out);
   try {
-    const tensor = { name: 'embeddings', dtype: 'F32', shape: [vectors.length, hiddenSize], data: all };
-    await writeFile(temporary, out.endsWith('.jsonl') ? lines() : writeSafetensors([tensor]));
-    if (signal.aborted)
-      throw new AbortedError({ where: 'embed', name: 'signal', expected: 'to finish', got: 'Ctrl-C' });
-    await rename(temporary, out);
+    let position = 0;
+    for (const line of lines) {
+      const bytes = new TextEncoder().encode(line);
+      await sink.write(position, bytes);
+      position += bytes.length;
+    }
+    await sink.commit();
   } catch (error) {
-    await rm(temporary, { force: true });
+    await sink.discard();
     throw error;
   }
 }
