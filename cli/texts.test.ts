@@ -156,7 +156,7 @@ describe('what is printed', () => {
 
   it('nothing in a text of others reaches the terminal as a command', () => {
     const { stdout } = run('answer', ['Who?', 'red\u001b[31m\u202e Anna'], { model: 'question-answering' });
-    expect(stdout).not.toMatch(/[\u001b\u202e]/);
+    for (const character of ['\u001b', '\u202e']) expect(stdout).not.toContain(character);
   });
 });
 
