@@ -148,7 +148,10 @@ class Download {
   /** @throws IoError before anything large is asked for */
   async #expectRoom(directory: string, files: readonly HubFile[]): Promise<void> {
     let bytes = 0;
+    const counted = new Set<string>();
     for (const { path, size, hash } of files) {
+      if (counted.has(hash)) continue;
+      counted.add(hash);
       const { blob } = this.#folder.place(hash);
       if ((await isThere(join(directory, path), size)) || (await isThere(blob, size))) continue;
       bytes += size - Math.min(size, (await sizeOf(partialOf(blob))) ?? 0);

@@ -40,7 +40,8 @@ export interface HubName {
 
 export const defaultEndpoint = 'https://huggingface.co';
 
-const part = /^[\w-][\w.-]*$/;
+/** No `--` and no `..`, as on the hub: folders of the cache join the parts of a name by `--`. */
+const part = /^(?!.*(--|\.\.))\w[\w.-]*$/;
 
 /** `owner/name`, `name` or either with `@revision`. @throws ValueRangeError */
 export function parseHubName(name: string, revision = 'main'): HubName {

@@ -229,7 +229,20 @@ describe('what cannot be', () => {
     20_000,
   );
 
-  test.each(['../x', 'a/b/c', 'a/..', 'a b', 'owner/name@../../x', 'a@b@c', ''])('the name %j', name => {
+  test.each([
+    '../x',
+    'a/b/c',
+    'a/..',
+    'a b',
+    'owner/name@../../x',
+    'a@b@c',
+    'a--b',
+    'a..b',
+    'x@-v',
+    'x@a//b',
+    'x@.git',
+    '',
+  ])('the name %j', name => {
     expect(() => parseHubName(name)).toThrow(/expected a directory, owner\/name or owner\/name@revision/);
   });
 
