@@ -7,7 +7,7 @@ import { allowedError } from './budget.ts';
 import { compareTensors } from './compare.ts';
 import { conformanceDirectory, readCase, readManifest } from './read-case.ts';
 import { buildReport, formatReport } from './report.ts';
-import { runCase } from './run.ts';
+import { judge, runCase } from './run.ts';
 import { recordedSubject } from './subjects/recorded.ts';
 import { referenceSubject } from './subjects/reference.ts';
 
@@ -130,6 +130,31 @@ describe('a port’s files', () => {
       async id => (await runCase(subject, await readCase(directory, id!, manifest))).verdict,
     );
     expect(await Promise.all(verdicts)).toEqual(['pass', 'fail', 'skipped']);
+  });
+});
+
+describe('ids', () => {
+  const verdictOf = async (id: string, precision: 'float64' | 'float32', change: (data: Float64Array) => void) => {
+    const testCase = await readCase(directory, id, manifest);
+    const outputs = new Map([...testCase.expected].map(([name, { tensor }]) => [name, structuredClone(tensor)]));
+    change(outputs.get('sequences')!.data);
+    return judge({ level: 'generation', name: id, subject: 'one' }, testCase, outputs, precision);
+  };
+  const otherToken = (data: Float64Array): void => {
+    data[2]!++;
+  };
+
+  it('one wrong id fails, however close the others are', async () => {
+    expect(await verdictOf('generation/beams', 'float32', () => {})).toMatchObject({ verdict: 'pass' });
+    const result = await verdictOf('generation/beams', 'float32', otherToken);
+    expect(result).toMatchObject({ verdict: 'fail', checks: [{ output: 'sequences', error: 1, allowed: 0 }, {}] });
+  });
+
+  it('of two tokens that only float64 can tell apart a float32 subject may write the other one', async () => {
+    const excused = await verdictOf('generation/twins', 'float32', otherToken);
+    expect(excused.verdict).toBe('pass');
+    expect(excused.checks.map(({ where }) => where)).toEqual(['tied: the other choice', 'tied: the other choice']);
+    expect(await verdictOf('generation/twins', 'float64', otherToken)).toMatchObject({ verdict: 'fail' });
   });
 });
 

@@ -17,7 +17,7 @@ export function expectLedSource(inputs: EncoderInputs, config: LedConfig): void 
   const length = lengthOf('inputIds', inputIds, 'inputsEmbeds', inputsEmbeds);
   for (const name of ['tokenTypeIds', 'positionIds'] as const) {
     if (inputs[name] === undefined) continue;
-    const hint = 'leave it away: LED has no token types, and its positions are 0, 1, 2, …';
+    const hint = 'leave it away: LED has no token types, and its positions are 0, 1, 2 and so on.';
     throw new ValueRangeError({ where, name, expected: 'nothing', got: 'an array', hint });
   }
   expectTokens('inputIds', inputIds, 'inputsEmbeds', inputsEmbeds, length, config);
