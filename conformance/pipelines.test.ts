@@ -3,6 +3,7 @@
  *
  * Goldens: generate/pipelines.py. Spans there count code points, as Python does, and here UTF-16 units.
  */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -156,6 +157,29 @@ describe.each([
     });
   });
 });
+
+test.each([
+  ['wasm', 'float32', 6],
+  ['reference', 'float64', 1],
+] as const)(
+  'the trained checkpoint reads its 4,000 tokens as Hugging Face does, on %s',
+  async (device, precision, count) => {
+    const models = fileURLToPath(new URL('../models/needle-qa', import.meta.url));
+    const context = readFileSync(`${models}/sample-document.txt`, 'utf8');
+    const { cases, spread } = readSheet('needle-qa');
+    const answer = await pipeline('question-answering', models, { device });
+    for (const { input, options, expected } of cases.slice(0, count)) {
+      const { question, sha256 } = input as { question: string; sha256: string };
+      expect(createHash('sha256').update(context).digest('hex')).toBe(sha256); // another document: run the generator
+      const result = await answer(question, context, options);
+      expect(choices(result, context)).toEqual(withoutScores(expected));
+      for (const [got, score] of scoresOf('question-answering', result, expected)) {
+        expect(Math.abs(got - score)).toBeLessThanOrEqual(allowedError('scores', { spread, max: 1 }, precision));
+      }
+    }
+    await answer.dispose();
+  },
+);
 
 test('there are 200 texts and more, and many that are not ASCII', () => {
   const inputs = tasks.flatMap(task => readSheet(task).cases.map(({ input }) => JSON.stringify(input)));

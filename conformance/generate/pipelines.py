@@ -8,6 +8,7 @@ choose differently, or where two candidates are closer than CLOSE, are drawn aga
 as Python does.
 """
 import copy
+import hashlib
 import json
 import pathlib
 import random
@@ -101,7 +102,7 @@ class Twins:
     """A checkpoint in float64 and in float32, under one task of transformers."""
 
     def __init__(self, task, name, architecture=None, config=None):
-        folder = ROOT / "models" / name
+        folder = ROOT / "models" / name  # name may be a whole path
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, use_fast=True)
         kind = getattr(transformers, architecture or MODELS[name][0])
         exact = kind.from_pretrained(folder, torch_dtype=torch.float64).eval()
@@ -358,6 +359,21 @@ def multiple_choice():
     sheet.write()
 
 
+def needle_qa():
+    """The trained checkpoint on the document beside it: 4,000 tokens in one piece. The text is in models/, its hash is here."""
+    folder = ROOT.parents[1] / "models" / "needle-qa"
+    sheet, twins = Sheet("needle-qa"), Twins("question-answering", folder, "LongformerForQuestionAnswering")
+    context = (folder / "sample-document.txt").read_text(encoding="utf-8")
+    for each in json.loads((folder / "sample-questions.json").read_text())[::4]:
+        options = dict(top_k=2, max_seq_len=4096, doc_stride=0)
+        exact, single = twins(question=each["question"], context=context, **options)
+        if not clear(exact, single):
+            raise SystemExit(f"{each['question']}: not clear")
+        given = dict(question=each["question"], sha256=hashlib.sha256(context.encode()).hexdigest())
+        sheet.add("needle-qa", exact, spread_of(exact, single), input=given, options=dict(topK=2))
+    sheet.write()
+
+
 if __name__ == "__main__":
     if not transformers.__version__.startswith("4."):
         raise SystemExit("pipelines.py: expected transformers 4, which still has the question-answering pipeline")
@@ -367,5 +383,5 @@ if __name__ == "__main__":
     shutil.rmtree(ROOT, ignore_errors=True)
     for name in MODELS:
         write_model(name)
-    for task in (fill_mask, text_classification, question_answering, token_classification, feature_extraction, multiple_choice):
+    for task in (fill_mask, text_classification, question_answering, token_classification, feature_extraction, multiple_choice, needle_qa):
         task()
