@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   embed: async () => (await import('./commands/embed.ts')).embedCommand(),
   download: async () => (await import('./commands/download.ts')).downloadCommand(),
   cache: async () => (await import('./commands/cache.ts')).cacheCommand(),
+  convert: async () => (await import('./commands/convert.ts')).convertCommand(),
   forward: async () => (await import('./commands/forward.ts')).forwardCommand(),
   generate: async () => (await import('./commands/generate.ts')).generateCommand(),
   summarize: async () => (await import('./commands/summarize.ts')).summarizeCommand(),

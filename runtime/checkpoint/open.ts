@@ -7,6 +7,8 @@ import type { Checkpoint } from '../../contract/checkpoint.ts';
 import type { LedConfig, LongformerConfig, ModelConfig } from '../../contract/config.ts';
 import { CheckpointError, type CheckpointReason, ConfigError, formatShape } from '../../contract/errors.ts';
 import type { ByteSource } from './byte-source.ts';
+import { type CheckpointParts, fromAuthors, isAuthorsOwn } from './conversions/conversions.ts';
+import { type JsonObject, parseJsonObject } from './json-fields.ts';
 import { ledWordTables } from './led-tensor-names.ts';
 import { maxConfigBytes, type ParseConfigOptions, parseConfig } from './parse-config.ts';
 import {
@@ -87,9 +89,41 @@ async function openFiles<Config extends ModelConfig>(
   options: SafetensorsOptions,
 ): Promise<OpenedCheckpoint<Config>> {
   const configSource = (await files.open('config.json')) ?? missing(files, 'config.json');
-  const config = parse(await readConfigText(configSource));
-  const file = await openTensors(files, options);
-  return closeOnError(file, () => createCheckpoint(config, file));
+  const text = await readConfigText(configSource);
+  if (!isAuthorsOwn(fieldsOf(text))) {
+    const config = parse(text);
+    const file = await openTensors(files, options);
+    return closeOnError(file, () => createCheckpoint(config, file));
+  }
+  const written = await openTensors(files, options);
+  return closeOnError(written, () => {
+    const { config, file } = fromAuthors({ config: fieldsOf(text), file: written });
+    return createCheckpoint(parse(JSON.stringify(Object.fromEntries(config))), file);
+  });
+}
+
+/** The fields of a config.json; none when it is damaged, which the parser of configs says better. */
+function fieldsOf(text: string): JsonObject {
+  try {
+    return parseJsonObject(text, maxConfigBytes, () => {
+      throw new SyntaxError();
+    });
+  } catch {
+    return new Map();
+  }
+}
+
+/** All tensors of a directory, whatever they belong to: for conversions. @throws as openCheckpointFiles */
+export async function openTensorFiles(
+  files: CheckpointFiles,
+  options: SafetensorsOptions = {},
+): Promise<CheckpointParts> {
+  const configSource = (await files.open('config.json')) ?? missing(files, 'config.json');
+  const text = await readConfigText(configSource);
+  const config = parseJsonObject(text, maxConfigBytes, (expected, got, cause) => {
+    throw new ConfigError({ where: 'openTensorFiles', name: 'config.json', expected, got, cause });
+  });
+  return { config, file: await openTensors(files, options) };
 }
 
 /**

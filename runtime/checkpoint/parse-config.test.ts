@@ -226,8 +226,8 @@ describe('what a config may not say', () => {
   const noGaps = '\n  Hint: a dilation of 1 means no gaps.';
   const window = 'an even number >= 2';
   const own =
-    "\n  Hint: this is the authors' own format (one-sided windows, prefix roberta.); converting it comes later. " +
-    "Use Hugging Face's version of the checkpoint.";
+    "\n  Hint: this is the authors' own format (one-sided windows, prefix roberta.), which needs its tensors to be read: " +
+    'openCheckpoint and longformer convert do.';
 
   const wrong: [string, Record<string, unknown>, string, string?][] = [
     ['pad_token_id null', { pad_token_id: null }, '"pad_token_id" expected an integer in 0..30521, got null.'],

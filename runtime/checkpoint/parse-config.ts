@@ -115,8 +115,8 @@ function expectLongformer(json: JsonObject): void {
       'attention_mode',
       '"longformer" or nothing, as Hugging Face writes it',
       mode,
-      "this is the authors' own format (one-sided windows, prefix roberta.); converting it comes later. " +
-        "Use Hugging Face's version of the checkpoint.",
+      "this is the authors' own format (one-sided windows, prefix roberta.), which needs its tensors to be read: " +
+        'openCheckpoint and longformer convert do.',
     );
   }
   if (typeof modelType !== 'string') fail('model_type', '"longformer"', describe(modelType));
