@@ -131,6 +131,19 @@ describe('a port’s files', () => {
     );
     expect(await Promise.all(verdicts)).toEqual(['pass', 'fail', 'skipped']);
   });
+
+  it('may hold ids', async () => {
+    const testCase = await readCase(directory, 'generation/beams', manifest);
+    const tensors = [...testCase.expected].map(([name, { tensor, exact }]) => ({
+      name,
+      dtype: exact ? 'I64' : 'F64',
+      shape: tensor.shape,
+      data: exact ? Int32Array.from(tensor.data) : tensor.data,
+    }));
+    mkdirSync(join(temporary, 'generation'), { recursive: true });
+    writeFileSync(join(temporary, 'generation/beams.safetensors'), writeSafetensors(tensors));
+    expect(await runCase(recordedSubject(temporary, 'float32'), testCase)).toMatchObject({ verdict: 'pass' });
+  });
 });
 
 describe('ids', () => {

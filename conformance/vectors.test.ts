@@ -2,7 +2,7 @@
  * The literal vectors of vectors/hf-test-vectors.json that concern the encoder: numbers from Hugging Face's and the authors'
  * own tests, and from runs of their code. They are independent of our generator.
  *
- * Left out: LED and generation (another part), losses (training), and the head mask, which transformers 5 dropped.
+ * Left out: LED and generation (vectors-led.test.ts), losses (training), and the head mask, which transformers 5 dropped.
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
