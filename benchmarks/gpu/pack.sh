@@ -4,7 +4,7 @@
 #   benchmarks/gpu/pack.sh OUT.tar.gz          here, after `npm ci`: writes one archive (about 60 MB; Node is most of it)
 #   tar xzf OUT.tar.gz && longformer-gpu/run.sh   there: oracle, encoder, kernels, peers; writes longformer-gpu/results/
 #
-# run.sh passes its arguments to benchmarks/gpu/encoder.ts. Peers run when PYTHON (default python3) has torch with CUDA and transformers.
+# run.sh passes its arguments to benchmarks/gpu/encoder.ts; DECODING holds those of decoding.ts. Peers run when PYTHON (default python3) has torch with CUDA and transformers.
 # The machine needs the vendor's Vulkan driver. The loader is packed too; VK_DRIVER_FILES names the driver's json when it is not found.
 set -euo pipefail
 out=$(realpath -m "${1:?usage: pack.sh OUT.tar.gz}")
@@ -38,6 +38,8 @@ mkdir -p results
 for weights in ${WEIGHTS:-float32 float16}; do
   bin/node benchmarks/gpu/encoder.ts --weights "$weights" --json "results/webgpu-$weights.json" "$@" 2>&1 | tee "results/webgpu-$weights.txt" ||
     echo "webgpu with $weights weights did not finish" | tee -a "results/webgpu-$weights.txt"
+  bin/node benchmarks/gpu/decoding.ts --weights "$weights" --json "results/decoding-$weights.json" ${DECODING:-} 2>&1 | tee "results/decoding-$weights.txt" ||
+    echo "decoding with $weights weights did not finish" | tee -a "results/decoding-$weights.txt"
 done
 if "${PYTHON:-python3}" -c 'import torch, transformers; assert torch.cuda.is_available()' 2>/dev/null; then
   "${PYTHON:-python3}" benchmarks/gpu/peers/huggingface.py --json results/peers.json 2>&1 | tee results/peers.txt
