@@ -3,9 +3,9 @@
  *
  * The file it grows in is ours alone (Python's has another name), so that two programs never write to the same one.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { constants, copyFile, type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { HubError } from '../../contract/errors.ts';
 import type { HubFile } from './hub-api.ts';
 import { takeLock } from './lock-node.ts';
@@ -36,24 +36,40 @@ export async function fetchBlob(
 ): Promise<void> {
   const partial = partialOf(blob);
   const { signal } = source.request;
-  const taken = await takeLock(lock, signal, async () => {
+  const isDone = async (): Promise<boolean> => {
     const loaded = await sizeOf(partial);
     if (loaded !== undefined) tell(Math.min(loaded, file.size));
     return (await sizeOf(blob)) === file.size;
-  });
-  if (!taken) return;
-  try {
-    if ((await sizeOf(blob)) === file.size) return;
-    await new BlobDownload(partial, file, source, taken.held, tell).run();
-    if (!(await taken.held())) throw lockLost(file);
-    await rename(partial, blob);
-  } catch (error) {
-    // Nothing more will fit, and what is there takes room from others.
-    if ((error as NodeJS.ErrnoException).code === 'ENOSPC') await rm(partial, { force: true });
-    throw error;
-  } finally {
-    await taken.release();
+  };
+  for (;;) {
+    const taken = await takeLock(lock, signal, isDone);
+    if (!taken) return;
+    try {
+      if ((await sizeOf(blob)) === file.size) return;
+      if (taken.tookOver) await makeOwn(partial);
+      await new BlobDownload(partial, file, source, taken.held, tell).run();
+      if (!(await taken.held())) throw new LockLost();
+      await rename(partial, blob);
+      return;
+    } catch (error) {
+      if (error instanceof LockLost) continue; // this process stood still for long, and another goes on with the file
+      // Nothing more will fit, and what is there takes room from others.
+      if ((error as NodeJS.ErrnoException).code === 'ENOSPC') await rm(partial, { force: true });
+      throw error;
+    } finally {
+      await taken.release();
+    }
   }
+}
+
+class LockLost extends Error {}
+
+/** Under its name stands another file afterwards, so that who has the old one open writes to nothing of ours. */
+async function makeOwn(partial: string): Promise<void> {
+  if ((await sizeOf(partial)) === undefined) return;
+  const copy = `${partial.slice(0, -'.incomplete'.length)}.${randomUUID()}.incomplete`;
+  await copyFile(partial, copy, constants.COPYFILE_FICLONE);
+  await rename(copy, partial);
 }
 
 export const partialOf = (blob: string): string => `${blob}.longformer.incomplete`;
@@ -104,7 +120,7 @@ class BlobDownload {
 
   /** Appends what is missing. */
   async #attempt(): Promise<void> {
-    if (!(await this.#held())) throw lockLost(this.#file);
+    if (!(await this.#held())) throw new LockLost();
     const { size } = this.#file;
     let have = (await sizeOf(this.#partial)) ?? 0;
     if (have > size) have = 0;
@@ -204,8 +220,3 @@ export async function sizeOf(path: string): Promise<number | undefined> {
     () => undefined,
   );
 }
-
-const lockLost = ({ path }: HubFile): HubError => {
-  const hint = 'this process stood still for long, and another went on with the file; try again.';
-  return hubError('Network', path, 'to be the only one who downloads it', 'another process', undefined, hint);
-};

@@ -1,6 +1,8 @@
 /** A hub that cuts, lies, hangs, changes its files, redirects and overloads: either the right bytes arrive, or one typed error. */
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { downloadModel } from './download-node.ts';
@@ -22,6 +24,7 @@ afterEach(async () => {
   await rm(cacheDir, { recursive: true, force: true });
 });
 
+const deadProcess = (): number => spawnSync(process.execPath, ['--version']).pid;
 const weightsFail = (...faults: Fault[]): void => void hub.faults.set('model.safetensors', faults);
 const apiFails = (...faults: Fault[]): void => void hub.faults.set('api', faults);
 const download = (more: HubOptions = {}) => downloadModel('tiny/model', { ...options, ...more });
@@ -114,6 +117,14 @@ describe('the right bytes arrive', () => {
     await writeFile(join(cacheDir, 'models--tiny--model', 'blobs', name), Buffer.alloc(length, 7));
     await expectWeights();
     expect(ranges()).toEqual(expected);
+  });
+
+  test('a lock that is lost is waited for, and taken over from who is dead', async () => {
+    const hash = hashOfBlob('model.safetensors', weights);
+    const lock = join(cacheDir, '.locks', 'models--tiny--model', `${hash}.longformer.lock`);
+    weightsFail({ cutAfter: 100_000, afterwards: () => writeFileSync(lock, `${deadProcess()} ${hostname()} x`) });
+    await expectWeights();
+    expect(ranges()).toEqual(['', 'bytes=100000-']);
   });
 
   test('the API answers 503, then moves the model', async () => {

@@ -10,25 +10,32 @@ import { dirname } from 'node:path';
 import { sleep } from './retrying.ts';
 
 export interface FileLock {
-  /** Whether another process has come to believe that this one is gone. */
+  /** Whether it was taken from a process that may yet wake up and go on. */
+  readonly tookOver: boolean;
+  /** False when another process has come to believe that this one is gone. */
   held(): Promise<boolean>;
   release(): Promise<void>;
 }
 
 const touchMs = 5_000;
-/** A lock that has not been touched for so long, by this process's clock, belongs to nobody. */
-const staleMs = 60_000;
 const pollMs = 100;
 
-/** Null when `done` came true while waiting. @throws AbortedError; errors of the file system as they are */
+/**
+ * Null when `done` came true while waiting.
+ *
+ * staleMs: a lock that has not been touched for so long, by this process's clock, belongs to nobody.
+ * @throws AbortedError; errors of the file system as they are
+ */
 export async function takeLock(
   path: string,
   signal: AbortSignal | undefined,
   done: () => Promise<boolean>,
+  staleMs = 60_000,
 ): Promise<FileLock | null> {
   await mkdir(dirname(path), { recursive: true });
   const mark = `${process.pid} ${hostname()} ${randomUUID()}`;
   const held = async (): Promise<boolean> => (await textOf(path)) === mark;
+  let tookOver = false;
   let seen: { readonly touched: number; readonly since: number } | undefined;
   for (;;) {
     try {
@@ -39,7 +46,7 @@ export async function takeLock(
         clearInterval(beat);
         if (await held()) await rm(path, { force: true });
       };
-      return { held, release };
+      return { tookOver, held, release };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
@@ -51,7 +58,11 @@ export async function takeLock(
     );
     // Clocks of two machines are not compared: what counts is how long this process has seen nothing change.
     if (seen?.touched !== touched) seen = { touched, since: performance.now() };
-    if (isDead(holder) || performance.now() - seen.since > staleMs) await removeLock(path, holder);
+    const isStale = performance.now() - seen.since > staleMs;
+    if (isDead(holder) || isStale) {
+      tookOver ||= isStale;
+      await removeLock(path, holder);
+    }
     await sleep(pollMs, signal);
   }
 }
