@@ -153,6 +153,9 @@ describe('the other tasks', () => {
     const all = await classify({ text: 'one', textPair: 'two' }, { topK: null });
     expect(all.map(({ label }) => label).sort()).toEqual(['anger', 'calm', 'fear', 'joy']);
     expect(all.reduce((sum, { score }) => sum + score, 0)).toBeCloseTo(1, 12);
+    const long = { text: ofTokens(300), textPair: ofTokens(300) };
+    expect(await messageOf(classify(long))).toContain('"text" expected at most 192 tokens, got 604.');
+    expect(await classify(long, { truncation: true })).toHaveLength(1); // both are cut
     expect(await messageOf(classify('a', { functionToApply: 'tanh' as never }))).toBe(
       'UnsupportedError: text-classification: "functionToApply" expected one of sigmoid, softmax, none, got tanh.',
     );
