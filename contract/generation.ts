@@ -40,7 +40,7 @@ export interface GenerationOptions {
   readonly noRepeatNgramSize?: number;
   /** No n-gram of this size that is in the source; 0 allows all. HF `encoder_no_repeat_ngram_size`, default 0. */
   readonly encoderNoRepeatNgramSize?: number;
-  /** Sequences of tokens that must not be written; one that begins a target is allowed up to its last token. HF `bad_words_ids`. */
+  /** Sequences of tokens that must not be written: the last token of each is forbidden behind the others. HF `bad_words_ids`. */
   readonly badWordsIds?: readonly (readonly number[])[];
   /** The token right after a prompt of one token. HF `forced_bos_token_id`. */
   readonly forcedBosTokenId?: number;
@@ -67,7 +67,7 @@ export interface GenerationOptions {
   /** Fills up shorter targets where they stand in one tensor. HF `pad_token_id`. */
   readonly padTokenId?: number;
   /**
-   * (documents)(P) Prompt of each document, all of one length. The start token is put before those that do not begin with it.
+   * (documents)(P) Prompt of each document, all of one length. The start token is put before them unless one begins with it.
    * HF `decoder_input_ids`; default: the start token alone.
    */
   readonly decoderInputIds?: readonly Int32Array[];
