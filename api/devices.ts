@@ -1,6 +1,7 @@
 /** Backends by the name a user types. Each is imported only when it is asked for; there is no falling back. */
 import { UnsupportedError } from '../contract/errors.ts';
 import type { Backend } from '../contract/model.ts';
+import { createWebGpu } from './platform.ts';
 
 /** wasm: float32, everywhere. reference: float64, slow, the truth. webgpu: float32 on a GPU. */
 export const deviceNames = ['wasm', 'reference', 'webgpu'] as const;
@@ -39,10 +40,7 @@ export async function createDevice(name: string, options: DeviceOptions = {}): P
     }
     case 'webgpu': {
       const { createBackend } = await import('../runtime/engine/backend.ts');
-      const { createWebGpuKernels } = isNode()
-        ? await import('../gpu/webgpu/index-node.ts')
-        : await import('../gpu/webgpu/index.ts');
-      return createBackend(await createWebGpuKernels());
+      return createBackend(await createWebGpu());
     }
     default:
       throw new UnsupportedError({
@@ -52,10 +50,4 @@ export async function createDevice(name: string, options: DeviceOptions = {}): P
         got: name,
       });
   }
-}
-
-/** Node, and what behaves like it: Deno and Bun. */
-export function isNode(): boolean {
-  const { process } = globalThis as { process?: { versions?: { node?: string } } };
-  return process?.versions?.node !== undefined;
 }

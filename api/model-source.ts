@@ -3,11 +3,12 @@
  *
  * Read next: load.ts. The hub itself: hub/.
  */
+import { IoError } from '../contract/errors.ts';
 import type { ByteSource } from '../runtime/checkpoint/byte-source.ts';
 import type { CheckpointFiles } from '../runtime/checkpoint/open.ts';
 import { loadTokenizer, type Tokenizer } from '../runtime/tokenizer/index.ts';
-import { isNode } from './devices.ts';
 import type { HubOptions } from './hub/hub-options.ts';
+import { openNamed } from './platform.ts';
 
 /** A directory, `owner/name` or `owner/name@revision` on the hub, or an http(s) address of a folder of files. */
 export type ModelSource = string | CheckpointFiles;
@@ -22,13 +23,7 @@ export async function openSource(source: ModelSource, options: HubOptions = {}):
     const { openUrl } = await import('./hub/url-files.ts');
     return openUrl(source, options);
   }
-  if (isNode()) {
-    const { openNamed } = await import('./hub/open-named-node.ts');
-    return openNamed(source, options);
-  }
-  const { openUrl } = await import('./hub/url-files.ts');
-  const { hubFolder } = await import('./hub/hub-options.ts');
-  return openUrl(hubFolder(source, options), options);
+  return openNamed(source, options);
 }
 
 /** Files of a tokenizer are small; a larger one is refused unread. */
@@ -54,7 +49,6 @@ async function readText(files: CheckpointFiles, name: string): Promise<string | 
   if (!source) return undefined;
   try {
     if (source.size > mostTokenizerBytes) {
-      const { IoError } = await import('../contract/errors.ts');
       throw new IoError({
         where: 'openTokenizer',
         name,
