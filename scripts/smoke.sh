@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Packs the package, installs it as a user would, and runs it on every runtime it promises: the system's Node (20 or later), the newest
+# Node, Deno and Bun; then bundles it for a page. Needs dist/ (npm run build) and the package registry.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+tarball=$work/$(npm pack --silent --pack-destination "$work")
+cp scripts/smoke.mjs "$work/"
+cd "$work"
+echo '{ "private": true, "type": "module", "allowScripts": { "node": true, "bun": true, "deno": true } }' > package.json
+npm install --silent --no-audit --no-fund "$tarball" node@26.10.0 deno@2.9.6 bun@1.4.5
+for run in "${SYSTEM_NODE:-node}" node_modules/.bin/node "node_modules/.bin/deno run --allow-all" node_modules/.bin/bun; do
+  echo "$run $($run --version 2> /dev/null | head -1): $($run smoke.mjs)"
+done
+# What a user types first, from the package.
+time=$(date +%s%N)
+"${SYSTEM_NODE:-node}" node_modules/.bin/longformer answer --model node_modules/longformer/models/needle-qa \
+  "What is the access code of Delia?" --file node_modules/longformer/models/needle-qa/sample-document.txt
+echo "longformer answer: $((($(date +%s%N) - time) / 1000000)) ms until the answer"
+# A page: no module of Node may be needed.
+echo '<script type="module">import { pipeline } from "longformer"; globalThis.pipeline = pipeline;</script>' > index.html
+"$root/node_modules/.bin/node" "$root/node_modules/vite/bin/vite.js" build --logLevel error > /dev/null
+du -ch dist/assets/*.js | tail -1
