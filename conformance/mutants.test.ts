@@ -2,15 +2,8 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Case } from './case.ts';
 import { createKernelsOnReference } from './kernels-on-reference.ts';
-import {
-  encoderMutants,
-  engineMutants,
-  generationMutants,
-  ledMutants,
-  loadEngineMutant,
-  loadMutant,
-  type Mutant,
-} from './mutants.ts';
+import { engineMutants, generationMutants, ledMutants } from './led-mutants.ts';
+import { encoderMutants, loadEngineMutant, loadMutant, type Mutant } from './mutants.ts';
 import { conformanceDirectory, readCase, readManifest } from './read-case.ts';
 import { runCase, type Subject } from './run.ts';
 import { engineSubject } from './subjects/engine.ts';
