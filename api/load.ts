@@ -5,12 +5,12 @@ import type { LedModel, LoadOptions, LongformerModel } from '../contract/model.t
 import { readGenerationSettings } from '../runtime/checkpoint/generation-settings.ts';
 import type { OpenLedOptions, OpenOptions } from '../runtime/checkpoint/open.ts';
 import { openCheckpointFiles, openLedCheckpointFiles } from '../runtime/checkpoint/open.ts';
-import type { Tokenizer } from '../runtime/tokenizer/index.ts';
+import type { Tokenizer, TokenizerOptions } from '../runtime/tokenizer/index.ts';
 import { createDevice, type DeviceOptions } from './devices.ts';
 import type { HubOptions } from './hub/hub-options.ts';
 import { type ModelSource, openSource, openTokenizer } from './model-source.ts';
 
-export interface PretrainedOptions extends HubOptions, DeviceOptions {
+export interface PretrainedOptions extends HubOptions, DeviceOptions, TokenizerOptions {
   /** wasm (the default), reference or webgpu. */
   readonly device?: string;
   /** Called with the share of the tensors that are loaded, 0..1. */
@@ -38,7 +38,7 @@ export async function loadPretrained(
   accept: (config: LongformerConfig) => void = () => {},
 ): Promise<Pretrained<LongformerModel>> {
   const files = await openSource(source, options);
-  const tokenizer = await openTokenizer(files);
+  const tokenizer = await openTokenizer(files, options);
   const checkpoint = await openCheckpointFiles(files, open);
   try {
     accept(checkpoint.config);
@@ -61,7 +61,7 @@ export async function loadPretrainedLed(
   open: OpenLedOptions = {},
 ): Promise<PretrainedLed> {
   const files = await openSource(source, options);
-  const tokenizer = await openTokenizer(files);
+  const tokenizer = await openTokenizer(files, options);
   const settings = await readGenerationSettings(files);
   const checkpoint = await openLedCheckpointFiles(files, open);
   const loaded = await onDevice(checkpoint, tokenizer, options, (backend, load) => backend.loadLed(checkpoint, load));

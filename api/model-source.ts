@@ -6,7 +6,7 @@
 import { IoError } from '../contract/errors.ts';
 import type { ByteSource } from '../runtime/checkpoint/byte-source.ts';
 import type { CheckpointFiles } from '../runtime/checkpoint/open.ts';
-import { loadTokenizer, type Tokenizer } from '../runtime/tokenizer/index.ts';
+import { loadTokenizer, type Tokenizer, type TokenizerOptions } from '../runtime/tokenizer/index.ts';
 import type { HubOptions } from './hub/hub-options.ts';
 import { openNamed } from './platform.ts';
 
@@ -38,10 +38,10 @@ const tokenizerFiles = {
 } as const;
 
 /** The tokenizer that lies beside the weights. @throws TokenizerError, IoError */
-export async function openTokenizer(files: CheckpointFiles): Promise<Tokenizer> {
+export async function openTokenizer(files: CheckpointFiles, options: TokenizerOptions = {}): Promise<Tokenizer> {
   const texts: Record<string, string | undefined> = {};
   for (const [field, name] of Object.entries(tokenizerFiles)) texts[field] = await readText(files, name);
-  return loadTokenizer(texts);
+  return loadTokenizer(texts, options);
 }
 
 async function readText(files: CheckpointFiles, name: string): Promise<string | undefined> {

@@ -98,6 +98,6 @@ export class LongformerForMultipleChoice extends PretrainedLongformer {
 /** The tokenizer of a checkpoint, without its weights. */
 export const LongformerTokenizer = {
   async fromPretrained(source: ModelSource, options?: PretrainedOptions): Promise<Tokenizer> {
-    return openTokenizer(await openSource(source, { ...options, weights: false }));
+    return openTokenizer(await openSource(source, { ...options, weights: false }), options);
   },
 };

@@ -299,6 +299,17 @@ describe('loading', () => {
     expect(await messageOf(work())).toBe(message);
   });
 
+  it('takes texts as long as it is told to', async () => {
+    await using classify = await pipeline('text-classification', join(models, 'text-classification'), {
+      maxCharacters: 5,
+    });
+    expect(await classify('abcde')).toHaveLength(1);
+    expect(await messageOf(classify('abcdef'))).toBe(
+      'TokenizerError: tokenizer.encode: "text" expected at most 5 characters, got 6.\n' +
+        '  Hint: split the document, or load the tokenizer with a larger maxCharacters.',
+    );
+  });
+
   it('tells how much is loaded, and can be stopped', async () => {
     const done: number[] = [];
     const options = { onProgress: (share: number) => void done.push(share) };
