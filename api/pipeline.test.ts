@@ -216,14 +216,38 @@ describe('the other tasks', () => {
 describe('one pass for many texts', () => {
   const texts = Array.from({ length: 200 }, (_, i) => `${i % 7} ${ofTokens(i % 150)}`);
 
+  /** Tokens of each pass that the model makes from now on. */
+  function passesOf({ model }: Pick<Pipeline<'feature-extraction'>, 'model'>): number[] {
+    const passes: number[] = [];
+    const { forward } = model;
+    model.forward = (documents, options) => {
+      passes.push(documents.reduce((sum, { inputIds }) => sum + inputIds!.length, 0));
+      return forward.call(model, documents, options);
+    };
+    return passes;
+  }
+
+  it('windows of one very long text need several passes', async () => {
+    await using answer = await open('question-answering');
+    const passes = passesOf(answer);
+    const context = `${ofTokens(12_000)} Anna reads.`;
+    const { start, end, answer: text } = await answer('Who?', context, { stride: 100 });
+    expect(context.slice(start, end)).toBe(text);
+    expect(passes.length).toBeGreaterThan(1);
+    expect(Math.max(...passes)).toBeLessThanOrEqual(16_384);
+  });
+
+  it('can be stopped while it still looks at the texts', async () => {
+    await using extract = await open('feature-extraction', 'fill-mask');
+    const passes = passesOf(extract);
+    const many = new Array(3000).fill(ofTokens(180));
+    await expect(extract(many, { signal: AbortSignal.abort() })).rejects.toThrow(AbortedError);
+    expect(passes).toEqual([]);
+  });
+
   it('an array is packed: few passes, never more tokens in one than there is room for', async () => {
     await using extract = await open('feature-extraction', 'fill-mask');
-    const passes: number[] = [];
-    const { forward } = extract.model;
-    extract.model.forward = (documents, options) => {
-      passes.push(documents.reduce((sum, { inputIds }) => sum + inputIds!.length, 0));
-      return forward.call(extract.model, documents, options);
-    };
+    const passes = passesOf(extract);
     const done: number[] = [];
     const together = await extract(texts, { pooling: 'cls', onProgress: share => done.push(share) });
     const tokens = texts.reduce((sum, text) => sum + extract.tokenizer.encode(text).inputIds.length, 0);
