@@ -42,6 +42,12 @@ describe('question answering over 4,096 tokens', () => {
   });
 });
 
+test.each([1, 4])('headline-led writes the headline of a report of 4,061 tokens, beams: %i', async numBeams => {
+  await using summarize = await pipeline('summarization', `${models}headline-led`);
+  const [written] = await summarize(read('headline-led/sample-report.txt').trim(), { numBeams });
+  expect(written!.summary_text).toBe(read('headline-led/sample-headline.txt').trim());
+});
+
 describe('size', () => {
   const files = readdirSync(models, { recursive: true, encoding: 'utf8' })
     .filter(path => !path.endsWith('.ts') && !path.includes('__pycache__'))

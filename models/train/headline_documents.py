@@ -26,6 +26,7 @@ class Report:
     prize: int  # at which the metal begins in the sentence that says what was won
     place: int  # at which the side begins in the sentence that says where the speech was
     words: tuple  # the five words that the headline copies: name, metal, prize, side, room
+    sentences: list  # for each sentence about a person: where its name begins, and where what it tells begins
 
 
 def make_report(rng: random.Random, people: int, sentence_count: int) -> Report:
@@ -41,13 +42,15 @@ def make_report(rng: random.Random, people: int, sentence_count: int) -> Report:
         sentences.append(("prize" if mine else "", f"{name} won the {metal} {prize}.", len(f"{name} won the ")))
         sentences.append(("place" if mine else "", f"{name} spoke in the {side} {room}.", len(f"{name} spoke in the ")))
     rng.shuffle(sentences)
-    text, found = "", {}
+    text, found, told = "", {}, []
     for kind, sentence, word in sentences:
         found[kind] = len(text) + word
+        if kind not in ("filler", "lead"):
+            told.append((len(text), len(text) + word))
         text += sentence + " "
     words = (names[who], *prizes[who], *places[who])
     headline = "Applause for {}: {} {} and a speech in the {} {}".format(*words)
-    return Report(text.rstrip(), headline, found["lead"], found["prize"], found["place"], words)
+    return Report(text.rstrip(), headline, found["lead"], found["prize"], found["place"], words, told)
 
 
 def headline_corpus(rng: random.Random, reports: int):
