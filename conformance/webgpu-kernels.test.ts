@@ -164,12 +164,14 @@ describe.skipIf(missing).each(['tiled', 'registers'] as const)('schedule %s', sc
 
   it('global attention in several chunks of tokens, and its probabilities', async () => {
     const kernels = await create();
+    const random = randomNumbers(7);
     const [tokens, heads, hiddenSize] = [2100, 2, 8];
     const globals = Int32Array.from({ length: 40 }, (_, s) => 50 * s + 3); // x heads: too many to fold
     const attentionMask = Uint8Array.from({ length: tokens }, (_, t) => Number(t % 7 !== 0 || t % 50 === 3));
     const sequence = kernels.loadSequence({ documentStarts: Int32Array.of(0), attentionMask, globalIndices: globals });
     const square = [hiddenSize, hiddenSize];
-    const [wk, wv] = [random(hiddenSize ** 2), random(hiddenSize ** 2)] as const;
+    const scale = 2 / Math.sqrt(hiddenSize); // scores of a few units: float32 can err no more than the bounds below
+    const [wk, wv] = [random(hiddenSize ** 2, scale), random(hiddenSize ** 2, scale)] as const;
     const [bk, bv] = [random(hiddenSize), random(hiddenSize)] as const;
     const projections = (
       [
