@@ -43,7 +43,7 @@ const described = (bytes: Buffer): object => ({
 
 async function expectWeights(expected = weights): Promise<void> {
   const { directory } = await download();
-  expect(await readFile(join(directory, 'model.safetensors'))).toEqual(expected);
+  expect((await readFile(join(directory, 'model.safetensors'))).equals(expected)).toBe(true);
   expect((await blobs()).filter(name => name.includes('incomplete'))).toEqual([]);
 }
 
@@ -67,12 +67,12 @@ describe('the right bytes arrive', () => {
   });
 
   test('a bad line is not a hopeless one: more cuts than attempts, while it gets on', async () => {
-    const large = Buffer.alloc(9 << 20, 3);
+    const large = Buffer.alloc(5 << 20, 3);
     hub.files.set('model.safetensors', large);
-    weightsFail(...new Array<Fault>(7).fill({ cutAfter: (1 << 20) + 5 }));
+    weightsFail(...new Array<Fault>(4).fill({ cutAfter: (1 << 20) + 5 }));
     options = { ...options, patience: { firstDelayMs: 1, attempts: 2 } };
     await expectWeights(large);
-    expect(ranges()).toHaveLength(8);
+    expect(ranges()).toHaveLength(5);
   });
 
   test('Retry-After is waited for', async () => {
