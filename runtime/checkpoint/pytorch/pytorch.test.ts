@@ -143,6 +143,91 @@ describe('a pickle', () => {
   });
 });
 
+describe('a view that does not fit its storage', () => {
+  interface View {
+    readonly shape?: number[];
+    readonly strides?: number[];
+    readonly offset?: number;
+    /** Elements the storage claims to have, and the number that stands before its data. */
+    readonly claimed?: number;
+    readonly counted?: number;
+    readonly type?: string;
+    readonly keys?: string[];
+    readonly name?: number[];
+  }
+  const text = (value: string): number[] => [0x58, value.length, 0, 0, 0, ...Buffer.from(value)];
+  const number = (value: number): number[] => [0x4a, ...new Uint8Array(Int32Array.of(value).buffer)];
+  const tuple = (values: number[]): number[] => [0x28, ...values.flatMap(number), 0x74];
+  const pickle = (...parts: number[][]): number[] => [0x80, 2, ...parts.flat(), 0x2e];
+  const line = (value: string): number[] => [0x63, ...Buffer.from(value)];
+
+  /** The old format with one tensor of 6 numbers, and whatever is wrong with it. */
+  function file(view: View): Uint8Array {
+    const { shape = [2, 3], strides = [3, 1], offset = 0, claimed = 6, counted = 6, type = 'FloatStorage' } = view;
+    const storage = [
+      0x28,
+      ...text('storage'),
+      ...line(`torch\n${type}\n`),
+      ...text('k'),
+      ...text('cpu'),
+      ...number(claimed),
+      0x4e,
+      0x74,
+      0x51,
+    ];
+    const rebuilt = [
+      ...line('torch._utils\n_rebuild_tensor_v2\n'),
+      ...[0x28, ...storage, ...number(offset), ...tuple(shape), ...tuple(strides), 0x89, 0x7d, 0x74, 0x52],
+    ];
+    const magic = [0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+    return Uint8Array.from([
+      ...pickle(magic),
+      ...pickle(number(1001)),
+      ...pickle([0x7d], text('little_endian'), [0x88, 0x73]),
+      ...pickle([0x7d], view.name ?? text('weight'), rebuilt, [0x73]),
+      ...pickle([0x5d, 0x28], (view.keys ?? ['k']).flatMap(text), [0x65]),
+      ...new Uint8Array(BigInt64Array.of(BigInt(counted)).buffer),
+      ...new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6).buffer),
+    ]);
+  }
+
+  test('the file is good when nothing is wrong', async () => {
+    expect((await (await open(file({}))).floats('weight')).data).toEqual(Float32Array.of(1, 2, 3, 4, 5, 6));
+    const turned = await (await open(file({ shape: [3, 2], strides: [1, 3] }))).floats('weight');
+    expect(turned.data).toEqual(Float32Array.of(1, 4, 2, 5, 3, 6));
+  });
+
+  test.each<[string, View, RegExp]>([
+    ['a negative size', { shape: [-2, 3] }, /expected a shape of whole numbers from 0, got -2/],
+    ['a negative stride', { strides: [3, -1] }, /expected strides of whole numbers from 0, got -1/],
+    ['a negative offset', { offset: -1 }, /expected an offset of whole numbers from 0, got -1/],
+    ['too few strides', { strides: [1] }, /expected 2 strides, got 1/],
+    ['an offset beyond the end', { offset: 4 }, /expected to end inside its storage of 6 elements, got element 9/],
+    ['strides beyond the end', { strides: [6, 1] }, /expected to end inside its storage of 6 elements, got element 8/],
+    [
+      'more elements than there are',
+      { shape: [4, 3], strides: [1, 1] },
+      /expected at most the 6 elements of its storage, got 12/,
+    ],
+    ['another number of elements in the data', { counted: 5 }, /expected 6 elements, got 5/],
+    [
+      'a storage longer than the file',
+      { claimed: 1e9, counted: 1e9 },
+      /expected 4000000000 bytes, got the end of the file/,
+    ],
+    ['a storage of another class', { type: 'QInt8Storage' }, /got a pickle that asks for torch.QInt8Storage/],
+    ['a storage that is not listed', { keys: [] }, /"storage k" expected to be in the file, got nothing/],
+    [
+      'a listed storage that nobody uses',
+      { keys: ['k', 'other'] },
+      /"storage other" expected to be used by a tensor, got nobody/,
+    ],
+    ['a name that is a number', { name: [0x4b, 7] }, /expected names of tensors, got number/],
+  ])('%s', async (_, view, message) => {
+    await expect(open(file(view)).then(opened => opened.floats('weight'))).rejects.toThrow(message);
+  });
+});
+
 test('CRC-32 of "123456789" is 0xcbf43926, whole and in pieces', () => {
   const bytes = new TextEncoder().encode('123456789');
   expect(crc32(bytes)).toBe(0xcbf43926);
