@@ -26,7 +26,11 @@ say(bold('Does it compute what Hugging Face computes?'));
 let failed = 0;
 for (const [about, subject, tokenizer] of [
   ['float64, the plain one', referenceSubject(), true],
-  ['float64, the engine', engineSubject('engine-on-reference', 'float64', async () => createKernelsOnReference()), false],
+  [
+    'float64, the engine',
+    engineSubject('engine-on-reference', 'float64', async () => createKernelsOnReference()),
+    false,
+  ],
   ['float32, WebAssembly SIMD', engineSubject('wasm', 'float32', () => createWasmKernels()), false],
 ] as const) {
   const begin = performance.now();
@@ -67,4 +71,6 @@ for (const [model, withGlobal] of [
   say(`  ${' '.repeat(22)}  certain to ${(100 * score).toFixed(1)} %; ${speed}, wasm, one thread`);
 }
 say('\nWithout global attention the question cannot be seen from where the facts stand. models/README.md tells more.');
-say('Next: `npm run web` shows the patterns; `npm run -s longformer -- --help` lists the commands; README.md has the rest.');
+say(
+  'Next: `npm run web` shows the patterns; `npm run -s longformer -- --help` lists the commands; README.md has the rest.',
+);
