@@ -25,6 +25,7 @@ export type {
 export type { EncodeOptions, Encoding, Tokenizer } from '../runtime/tokenizer/index.ts';
 export { type Device, type DeviceOptions, deviceNames } from './devices.ts';
 export type { FileProgress, HubOptions } from './hub/hub-options.ts';
+export * from './led-models.ts';
 export type { Pretrained, PretrainedOptions } from './load.ts';
 export type { ModelSource } from './model-source.ts';
 export * from './models.ts';
