@@ -70,7 +70,16 @@ for (const [model, withGlobal] of [
   const speed = `${seconds.toFixed(2)} s, ${Math.round(tokens / seconds)} tokens a second`;
   say(`  ${' '.repeat(22)}  certain to ${(100 * score).toFixed(1)} %; ${speed}, wasm, one thread`);
 }
-say('\nWithout global attention the question cannot be seen from where the facts stand. models/README.md tells more.');
+say('  Without global attention the question cannot be seen from where the facts stand.');
+
+const report = readFileSync(`${models}headline-led/sample-report.txt`, 'utf8');
+await using write = await pipeline('summarization', `${models}headline-led`);
+const begin = performance.now();
+const [headline] = await write(report, { numBeams: 4 });
+const seconds = ((performance.now() - begin) / 1000).toFixed(2);
+say(`\n${bold('And a headline?')}  (LED, four beams; the facts stand far apart in a report of 4,062 tokens)`);
+say(`  ${mark(headline!.summary_text)}  ${seconds} s`);
+say('\nmodels/README.md says how these models were trained and measured.');
 say(
   'Next: `npm run web` shows the patterns; `npm run -s longformer -- --help` lists the commands; README.md has the rest.',
 );
