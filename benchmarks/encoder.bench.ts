@@ -19,7 +19,8 @@ const help = `node benchmarks/encoder.bench.ts --checkpoint DIR [options]
 
   --checkpoint DIR      config.json and model.safetensors, as conformance/generate/make_checkpoint.py makes them
   --peer-python PYTHON  a Python with benchmarks/peers/huggingface/requirements.txt; without it only ours is measured
-  --peers f32           Hugging Face in f32, bf16, int8: a list
+  --peers f32           Hugging Face in f32, bf16, int8; its exported graph as ort-web, ort-node: a list
+  --graphs DIR          for ort-*: T.onnx for each length T, from peers/huggingface/export_onnx.py; needs --last or --head
   --tokens 20,128,…     lengths
   --head                only the output of the head, not the hidden states of every layer
   --last                only the hidden states of the last layer
@@ -35,6 +36,7 @@ const { values: options } = parseArgs({
     checkpoint: { type: 'string' },
     'peer-python': { type: 'string' },
     peers: { type: 'string', default: 'f32' },
+    graphs: { type: 'string' },
     tokens: { type: 'string', default: '20,128,512,600,1024,2048,4096' },
     head: { type: 'boolean', default: false },
     last: { type: 'boolean', default: false },
@@ -96,6 +98,13 @@ const startOurs = (threads = 1): Promise<Contestant> =>
     ],
     threads === 1,
   );
+/** Hugging Face's graph of this length in ONNX Runtime, not optimised: that does not load (README). */
+const startGraph = (runtime: string, tokens: number): Promise<Contestant> =>
+  compare.startContestant(runtime, [
+    process.execPath,
+    here('peers/javascript/onnx-graph.mjs'),
+    ...['--runtime', runtime.slice('ort-'.length), '--graph', join(options.graphs!, `${tokens}.onnx`)],
+  ]);
 const startPeer = (dtype: string): Promise<Contestant> =>
   compare.startContestant(`hf-${dtype}`, [
     python!,
@@ -149,7 +158,9 @@ function differenceOf(probe: readonly number[], truth: readonly number[]): numbe
 
 async function measureLength(length: number): Promise<Measurement[]> {
   const request: ForwardRequest = { tokens: [length], batch: 1, want };
-  const starts = [() => startOurs(), ...peers.map(dtype => () => startPeer(dtype))];
+  const startNamed = (peer: string): Promise<Contestant> =>
+    peer.startsWith('ort-') ? startGraph(peer, length) : startPeer(peer);
+  const starts = [() => startOurs(), ...peers.map(peer => () => startNamed(peer))];
   if (threads > 1) starts.push(() => startOurs(threads));
   return await withContestants(starts, async contestants => {
     const rounds = { least: Number(options.rounds), most: 20, seconds: 10 };
@@ -285,7 +296,10 @@ function result(measurements: readonly Measurement[]): object {
 }
 
 if (options.help) process.stdout.write(help);
-else if (!options.checkpoint) {
+else if (
+  !options.checkpoint ||
+  (peers.some(peer => peer.startsWith('ort-')) && (!options.graphs || options.packed || want === 'all'))
+) {
   process.stderr.write(help);
   process.exitCode = 2;
 } else await main();
