@@ -2,9 +2,10 @@
 
     python make_pytorch_files.py ../../runtime/checkpoint/pytorch/fixtures
 
-Good ones stand beside good.safetensors, which has the same tensors. Bad ones are what no model needs and somebody might send.
+Good ones stand beside a .safetensors file with the same tensors. Bad ones are what no model needs and somebody might send.
 """
 import collections
+import json
 import os
 import pickle
 import sys
@@ -39,6 +40,29 @@ torch.save({"state_dict": {"model.weight": base}, "epoch": 3, "hyper_parameters"
 module = torch.nn.Linear(2, 3)
 torch.save(collections.OrderedDict((name, torch.nn.Parameter(p)) for name, p in module.named_parameters()), out / "parameters.bin")
 torch.save(module.state_dict(), out / "module-state.bin")
+save_file({name: p.detach().clone() for name, p in module.named_parameters()}, str(out / "module.safetensors"))
+
+# A training state in the old format: its optimizer has storages that no tensor of the state dict uses.
+optimizer = torch.optim.Adam(module.parameters())
+module(torch.ones(1, 2)).sum().backward()
+optimizer.step()
+training = {"state_dict": module.state_dict(), "optimizer_states": [optimizer.state_dict()], "global_step": 1}
+torch.save(training, out / "training-legacy.bin", _use_new_zipfile_serialization=False)
+save_file({name: tensor.clone() for name, tensor in module.state_dict().items()}, str(out / "training.safetensors"))
+
+# Shards in both formats under one index, as save_pretrained names them.
+shards = out / "sharded"
+shards.mkdir(exist_ok=True)
+names = sorted(state)
+parts = [names[: len(names) // 2], names[len(names) // 2 :]]
+files = [f"pytorch_model-{i + 1:05}-of-00002.bin" for i in range(2)]
+for part, file, zipped in zip(parts, files, (True, False)):
+    torch.save({name: state[name].contiguous().clone() for name in part}, shards / file, _use_new_zipfile_serialization=zipped)
+index = {
+    "metadata": {"total_size": sum(tensor.numel() * tensor.element_size() for tensor in state.values())},
+    "weight_map": {name: file for part, file in zip(parts, files) for name in part},
+}
+(shards / "pytorch_model.bin.index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
 class Run:
@@ -55,4 +79,4 @@ with open(out / "bad-plain-pickle.bin", "wb") as file:
 with zipfile.ZipFile(out / "zip.bin") as source, zipfile.ZipFile(out / "bad-deflated.bin", "w", zipfile.ZIP_DEFLATED) as target:
     for entry in source.infolist():
         target.writestr(entry.filename, source.read(entry.filename))
-print(sum(f.stat().st_size for f in out.iterdir()), "bytes")
+print(sum(f.stat().st_size for f in out.rglob("*") if f.is_file()), "bytes")

@@ -391,8 +391,8 @@ describe('files', () => {
       { 'config.json': text(config), 'pytorch_model.bin': new Uint8Array(1) },
       'E_UNSUPPORTED',
       'openPytorch: "format" expected a file that torch.save wrote, ' +
-        'got something else (a .tar of the first versions, or no PyTorch file).\n' +
-        '  Hint: load it in Python and save it again.',
+        'got something else.\n' +
+        '  Hint: load it in Python and save it again: torch.save(model.state_dict(), …), or save_pretrained.',
     ],
     [
       'an index of pickles that is no JSON',

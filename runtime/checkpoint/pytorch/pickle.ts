@@ -2,46 +2,17 @@
  * Reads the pickle of a PyTorch state dict. A pickle is a program; this is an interpreter for the few instructions and the few
  * names such a file needs. Nothing is looked up, imported or called: names are compared with a list.
  *
- * Source: Python's pickletools for the instructions, torch.save for what they build. Read next: open-pytorch.ts.
+ * Source: Python's pickletools for the instructions, torch.save for what they build. Read before: pickle-values.ts. Read next: archive.ts.
  */
-import { CheckpointError, type CheckpointReason, UnsupportedError } from '../../../contract/errors.ts';
-
-/** What a file says about a storage: a run of elements somewhere else in it. */
-export interface StorageRef {
-  readonly kind: 'storage';
-  readonly dtype: string;
-  readonly key: string;
-  /** Elements. */
-  readonly length: number;
-}
-
-/** A view of a storage. Nothing has been read or checked yet. */
-export interface TensorRef {
-  readonly kind: 'tensor';
-  readonly storage: StorageRef;
-  /** Elements from the start of the storage. */
-  readonly offset: number;
-  readonly shape: readonly number[];
-  /** Elements between neighbours along each axis. */
-  readonly strides: readonly number[];
-}
-
-interface NameRef {
-  readonly kind: 'name';
-  readonly name: string;
-}
-
-export type PickleValue =
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | Map<PickleValue, PickleValue>
-  | { readonly kind: 'list' | 'tuple'; readonly items: PickleValue[] }
-  | NameRef
-  | StorageRef
-  | TensorRef;
+import { CheckpointError, UnsupportedError } from '../../../contract/errors.ts';
+import {
+  isStorage,
+  isTensor,
+  type NameRef,
+  type PickleValue,
+  type StorageRef,
+  type TensorRef,
+} from './pickle-values.ts';
 
 /** torch's storage classes and the dtypes of safetensors. */
 const storageDtypes = new Map([
@@ -63,11 +34,18 @@ const functions = new Set([
   'torch._utils._rebuild_parameter',
 ]);
 
-/** No real state dict comes near. */
-const most = { steps: 20_000_000, stack: 1_000_000, memo: 2_000_000, rank: 64 };
+/**
+ * A tensor takes about 40 instructions, makes about 10 values and is kept with all its parts: this is room for a hundred thousand, and
+ * at most some hundred megabytes for whoever wants to fill it.
+ */
+const most = { steps: 5_000_000, values: 1_500_000, rank: 64 };
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export interface Unpickled {
   readonly value: PickleValue;
+  /** Every storage the pickle speaks of, by its key, whether a tensor of the result uses it or not. */
+  readonly storages: ReadonlyMap<string, StorageRef>;
   /** Byte after the last instruction. */
   readonly end: number;
 }
@@ -90,6 +68,9 @@ class Unpickler {
   /** Stacks that were set aside by MARK. */
   readonly #marks: PickleValue[][] = [];
   readonly #memo = new Map<number, PickleValue>();
+  readonly #storages = new Map<string, StorageRef>();
+  /** Lists, tuples, dictionaries, texts, tensors, marks: whatever takes memory of its own. */
+  #values = 0;
 
   constructor(bytes: Uint8Array, begin: number) {
     this.#bytes = bytes;
@@ -100,13 +81,11 @@ class Unpickler {
   run(): Unpickled {
     for (let steps = 0; steps < most.steps; steps++) {
       const op = this.#byte();
-      if (op === 0x2e) return { value: this.#pop(), end: this.#at }; // STOP
+      if (op === 0x2e) return { value: this.#pop(), end: this.#at, storages: this.#storages }; // STOP
       this.#step(op);
-      if (this.#stack.length > most.stack || this.#marks.length > most.stack || this.#memo.size > most.memo) {
-        return this.#fail('a state dict', 'more values than any has');
-      }
+      if (this.#values > most.values) return this.#fail(`at most ${most.values} values`, 'more');
     }
-    return this.#fail('a state dict', 'more instructions than any has');
+    return this.#fail(`at most ${most.steps} instructions`, 'more');
   }
 
   #step(op: number): void {
@@ -114,15 +93,16 @@ class Unpickler {
       case 0x80: {
         // PROTO
         const protocol = this.#byte();
-        if (protocol !== 2) this.#fail('protocol 2', String(protocol));
+        if (protocol !== 2) this.#fail('protocol 2, which torch.save uses', String(protocol));
         break;
       }
       case 0x63: // GLOBAL
-        this.#push(this.#global(`${this.#line()}.${this.#line()}`));
+        this.#make(this.#global(`${this.#line()}.${this.#line()}`));
         break;
       case 0x28: // MARK
         this.#marks.push(this.#stack);
         this.#stack = [];
+        this.#values++;
         break;
       case 0x4e: // NONE
         this.#push(null);
@@ -143,25 +123,25 @@ class Unpickler {
         this.#push(this.#view.getInt32(this.#take(4), true));
         break;
       case 0x8a: // LONG1
-        this.#push(this.#long(this.#byte()));
+        this.#make(this.#long(this.#byte()));
         break;
       case 0x47: // BINFLOAT
         this.#push(this.#view.getFloat64(this.#take(8), false));
         break;
       case 0x58: // BINUNICODE
-        this.#push(this.#text(this.#view.getUint32(this.#take(4), true)));
+        this.#make(this.#text(this.#view.getUint32(this.#take(4), true)));
         break;
       case 0x5d: // EMPTY_LIST
-        this.#push({ kind: 'list', items: [] });
+        this.#make({ kind: 'list', items: [] });
         break;
       case 0x7d: // EMPTY_DICT
-        this.#push(new Map());
+        this.#make(new Map());
         break;
       case 0x29: // EMPTY_TUPLE
-        this.#push({ kind: 'tuple', items: [] });
+        this.#make({ kind: 'tuple', items: [] });
         break;
       case 0x74: // TUPLE
-        this.#push({ kind: 'tuple', items: this.#popMark() });
+        this.#make({ kind: 'tuple', items: this.#popMark() });
         break;
       case 0x85: // TUPLE1
       case 0x86: // TUPLE2
@@ -169,7 +149,7 @@ class Unpickler {
         // TUPLE3
         const items: PickleValue[] = [];
         for (let i = 0; i < op - 0x84; i++) items.unshift(this.#pop());
-        this.#push({ kind: 'tuple', items });
+        this.#make({ kind: 'tuple', items });
         break;
       }
       case 0x61: {
@@ -213,12 +193,12 @@ class Unpickler {
         this.#recall(this.#view.getUint32(this.#take(4), true));
         break;
       case 0x51: // BINPERSID
-        this.#push(this.#storage(this.#tuple(this.#pop(), 5)));
+        this.#make(this.#storage(this.#tuple(this.#pop(), 5)));
         break;
       case 0x52: {
         // REDUCE
         const given = this.#tuple(this.#pop(), 0);
-        this.#push(this.#reduce(this.#pop(), given));
+        this.#make(this.#reduce(this.#pop(), given));
         break;
       }
       case 0x62: {
@@ -261,20 +241,31 @@ class Unpickler {
     }
   }
 
-  #tensor([storage, offset, shape, strides]: readonly PickleValue[]): TensorRef {
+  /** (storage, offset, shape, strides, requires_grad, hooks) and, for tensors that torch negates or conjugates when it reads them, a seventh. */
+  #tensor([storage, offset, shape, strides, , , metadata = null]: readonly PickleValue[]): TensorRef {
     if (!isStorage(storage)) return this.#fail('a storage under a tensor', 'something else');
+    if (metadata !== null)
+      this.#fail('a tensor without metadata', 'one with it, which means other numbers than are stored');
     const sizes = this.#counts(shape, 'a shape');
     const steps = this.#counts(strides, 'strides');
     if (sizes.length !== steps.length) this.#fail(`${sizes.length} strides`, String(steps.length));
     return { kind: 'tensor', storage, offset: this.#count(offset, 'an offset'), shape: sizes, strides: steps };
   }
 
-  /** ('storage', class, key, place, elements), and in old files a sixth item. */
-  #storage([tag, type, key, , length]: readonly PickleValue[]): StorageRef {
+  /** ('storage', class, key, place, elements) and, in the stream, a part of another storage, which nobody has written for years. */
+  #storage([tag, type, key, , length, part = null]: readonly PickleValue[]): StorageRef {
     if (tag !== 'storage' || typeof key !== 'string') return this.#fail('a storage', 'another persistent id');
+    if (part !== null) return this.#fail('whole storages', `storage ${key} as a part of another`);
     const name = type !== null && typeof type === 'object' && 'kind' in type && type.kind === 'name' ? type.name : '';
     const dtype = storageDtypes.get(name) ?? this.#fail('a class of storages', 'something else');
-    return { kind: 'storage', dtype, key, length: this.#count(length, 'a number of elements') };
+    const storage: StorageRef = { kind: 'storage', dtype, key, length: this.#count(length, 'a number of elements') };
+    const same = this.#storages.get(key);
+    if (same && (same.dtype !== dtype || same.length !== storage.length)) {
+      const got = `${storage.length} of ${dtype}, and before ${same.length} of ${same.dtype}`;
+      return this.#fail(`one kind and length of storage ${key}`, got);
+    }
+    this.#storages.set(key, storage);
+    return same ?? storage;
   }
 
   #counts(value: PickleValue | undefined, what: string): number[] {
@@ -285,7 +276,10 @@ class Unpickler {
 
   #count(value: PickleValue | undefined, what: string): number {
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
-    return this.#fail(`${what} of whole numbers from 0`, typeof value === 'number' ? String(value) : 'something else');
+    return this.#fail(
+      `${what} of whole numbers from 0`,
+      typeof value === 'number' || typeof value === 'bigint' ? String(value) : 'something else',
+    );
   }
 
   #tuple(value: PickleValue | undefined, least: number): PickleValue[] {
@@ -306,6 +300,12 @@ class Unpickler {
   }
 
   #push(value: PickleValue): void {
+    this.#stack.push(value);
+  }
+
+  /** For values that take memory of their own; the others are part of the stack. */
+  #make(value: PickleValue): void {
+    this.#values++;
     this.#stack.push(value);
   }
 
@@ -346,7 +346,7 @@ class Unpickler {
   #text(length: number): string {
     const at = this.#take(length);
     try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(this.#bytes.subarray(at, at + length));
+      return utf8.decode(this.#bytes.subarray(at, at + length));
     } catch {
       return this.#fail('UTF-8', 'other bytes');
     }
@@ -370,21 +370,6 @@ class Unpickler {
   }
 
   #fail(expected: string, got: string): never {
-    return pickleError(`byte ${this.#at}`, expected, got);
+    throw new CheckpointError({ where: 'unpickle', name: `byte ${this.#at}`, expected, got, reason: 'InvalidPickle' });
   }
-}
-
-const isStorage = (value: PickleValue | undefined): value is StorageRef =>
-  value !== null && typeof value === 'object' && 'kind' in value && value.kind === 'storage';
-
-export const isTensor = (value: PickleValue | undefined): value is TensorRef =>
-  value !== null && typeof value === 'object' && 'kind' in value && value.kind === 'tensor';
-
-export function pickleError(
-  name: string,
-  expected: string,
-  got: string,
-  reason: CheckpointReason = 'InvalidPickle',
-): never {
-  throw new CheckpointError({ where: 'unpickle', name, expected, got, reason });
 }

@@ -3,9 +3,24 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { LongformerError } from '../../../contract/errors.ts';
-import { createMemorySource } from '../byte-source.ts';
+import { type ByteSource, createMemorySource } from '../byte-source.ts';
 import { openSafetensors, type TensorFile } from '../safetensors.ts';
+import { openShards, parseShardIndex } from '../shards.ts';
+import {
+  archive,
+  dict,
+  integer,
+  type Ops,
+  pickle as pickleOf,
+  sixNumbers,
+  stateDict,
+  storageData,
+  stream,
+  tensor,
+  text as textOf,
+} from './build-pytorch.ts';
 import { crc32 } from './crc32.ts';
+import { goodPytorch, hostilePytorch } from './hostile-pytorch.ts';
 import { openPytorch } from './open-pytorch.ts';
 import { unpickle } from './pickle.ts';
 
@@ -21,22 +36,37 @@ async function valuesOf(file: TensorFile): Promise<Map<string, { shape: readonly
   return values;
 }
 
+async function expectSame(file: TensorFile, twin: string): Promise<void> {
+  const expected = await valuesOf(await openSafetensors(createMemorySource(fixture(twin))));
+  const got = await valuesOf(file);
+  expect([...got.keys()].sort()).toEqual([...expected.keys()].sort());
+  for (const [tensor, value] of expected) expect(got.get(tensor), tensor).toEqual(value);
+}
+
 describe('what torch writes', () => {
-  test.each(['zip.bin', 'legacy.bin'])('%s has the tensors of its safetensors twin', async name => {
-    const twin = await valuesOf(await openSafetensors(createMemorySource(fixture('good.safetensors'))));
-    const got = await valuesOf(await open(fixture(name)));
-    expect([...got.keys()].sort()).toEqual([...twin.keys()].sort());
-    for (const [tensor, value] of twin) expect(got.get(tensor), tensor).toEqual(value);
+  test.each([
+    ['zip.bin', 'good'],
+    ['legacy.bin', 'good'],
+    ['parameters.bin', 'module'],
+    ['module-state.bin', 'module'],
+    ['training-legacy.bin', 'training'],
+  ])('%s has the tensors of %s.safetensors', async (name, twin) => {
+    const file = await open(fixture(name));
+    await expectSame(file, `${twin}.safetensors`);
+    expect(file.remarks).toEqual([]);
+  });
+
+  test('shards, one of each format', async () => {
+    const index = parseShardIndex(new TextDecoder().decode(fixture('sharded/pytorch_model.bin.index.json')));
+    const source = async (name: string): Promise<ByteSource> => createMemorySource(fixture(`sharded/${name}`));
+    const file = await openShards(index, source, {}, openPytorch);
+    await expectSame(file, 'good.safetensors');
+    expect(file.remarks).toEqual([]);
   });
 
   test('a checkpoint of Lightning has its tensors under "state_dict"', async () => {
     const { tensors } = await open(fixture('lightning.bin'));
     expect([...tensors.keys()]).toEqual(['model.weight']);
-  });
-
-  test.each(['parameters.bin', 'module-state.bin'])('%s', async name => {
-    const { tensors } = await open(fixture(name));
-    expect([...tensors.values()].map(({ shape }) => shape)).toEqual([[3, 2], [3]]);
   });
 
   test('bytes are those of the tensor, not of its storage', async () => {
@@ -64,7 +94,10 @@ describe('what is refused', () => {
       'bad-expanded.bin',
       'openPytorch: "weight" expected at most the 1 elements of its storage, got 1000000: shape (1000, 1000), strides (0, 0).',
     ],
-    ['bad-plain-pickle.bin', 'unpickle: "byte 2" expected protocol 2, got 4.'],
+    [
+      'bad-plain-pickle.bin',
+      'openPytorch: "format" expected a file that torch.save wrote, got a pickle that torch.save did not write.',
+    ],
     [
       'bad-deflated.bin',
       'readZip: "zip/data.pkl" expected entries that are stored, as torch writes them, got a compressed one (method 8).',
@@ -97,6 +130,152 @@ describe('what is refused', () => {
     const little = Buffer.from(bytes).indexOf('little', at);
     bytes.set(new TextEncoder().encode('bigbig'), little);
     await expect(open(bytes)).rejects.toMatchObject({ reason: 'WrongChecksum' }); // nobody changes it unnoticed
+  });
+});
+
+describe('every hostile file', () => {
+  test.each(hostilePytorch)('$fault', async ({ bytes, message }) => {
+    let closed = 0;
+    const source = { ...createMemorySource(bytes), close: async () => void closed++ };
+    const read = openPytorch(source).then(async file => {
+      for (const name of file.tensors.keys()) await file.floats(name).finally(() => file.close());
+    });
+    await expect(read).rejects.toThrow(expect.objectContaining({ message }));
+    expect(closed).toBe(1);
+  });
+
+  test('is described once', () => {
+    const faults = hostilePytorch.map(({ fault }) => fault);
+    expect(faults.filter((fault, i) => faults.indexOf(fault) !== i)).toEqual([]);
+  });
+
+  test.each([...goodPytorch.entries()])('good file %i is good', async (_, bytes) => {
+    const { shape, data } = await (await open(bytes)).floats('a');
+    expect(shape.length).toBe(2);
+    expect([...data].sort()).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  test.each([
+    ['archive', archive()],
+    ['stream', stream()],
+  ])('a good %s cut anywhere is refused by a typed error', async (_, bytes) => {
+    for (let length = 0; length < bytes.length; length++) {
+      const error = await open(bytes.subarray(0, length)).catch(error => error);
+      expect(error, `cut at ${length}`).toBeInstanceOf(LongformerError);
+    }
+  });
+});
+
+describe('what is read, and when', () => {
+  /** A file, and the ranges of it that are read. */
+  function watched(bytes: Uint8Array): { source: ByteSource; ranges: [number, number][] } {
+    const ranges: [number, number][] = [];
+    const source = createMemorySource(bytes);
+    const read: ByteSource['read'] = (begin, end, into) => {
+      ranges.push([begin, end]);
+      return source.read(begin, end, into);
+    };
+    return { source: { ...source, read }, ranges };
+  }
+
+  test('a tensor that is its whole storage is read once, others after the checksum', async () => {
+    const size = 100_000;
+    const fields = { length: size, shape: [size], strides: [1] };
+    const bytes = archive({
+      pickle: pickleOf(dict([textOf('a'), tensor(fields)], [textOf('b'), tensor({ ...fields, shape: [10] })])),
+      data: new Array<number>(4 * size).fill(0),
+    });
+    for (const [name, expected] of [
+      ['a', [400_000]],
+      ['b', [400_000, 40]],
+    ] as const) {
+      const { source, ranges } = watched(bytes);
+      const file = await openPytorch(source);
+      expect(Math.max(...ranges.map(([begin, end]) => end - begin))).toBeLessThan(70_000);
+      ranges.length = 0;
+      await file.floats(name);
+      expect(ranges.map(([begin, end]) => end - begin).filter(length => length !== 30)).toEqual(expected);
+      ranges.length = 0;
+      expect((await file.bytes(name, 4, 12)).length).toBe(8);
+      expect(ranges.at(-1)![1] - ranges.at(-1)![0]).toBe(8);
+    }
+  });
+
+  test('pickles of a stream that do not end in the first megabyte are read further', async () => {
+    const long = textOf(new Array<number>((1 << 20) + 5).fill(0x61));
+    const entries = pickleOf(dict([textOf('a'), tensor()], [textOf('b'), long]));
+    const file = await open(stream({ pickle: entries }));
+    expect((await file.floats('a')).data).toEqual(Float32Array.of(1, 2, 3, 4, 5, 6));
+    expect(file.remarks).toEqual(['"b" is no tensor and is left out']);
+  });
+
+  test('what is no tensor is said, and what follows a stream', async () => {
+    const entries = Array.from({ length: 13 }, (_, i) => [textOf(`e${i}`), integer(i)] as const);
+    const pickle = pickleOf(
+      dict([textOf('a'), tensor()], ...entries.map(([key, value]): [typeof key, typeof value] => [key, value])),
+    );
+    const { remarks } = await open(stream({ pickle, data: [...storageData(6), 1, 2, 3] }));
+    expect(remarks).toHaveLength(12);
+    expect(remarks.slice(0, 2)).toEqual([
+      '3 bytes after the last storage are ignored',
+      '"e0" is no tensor and is left out',
+    ]);
+    expect(remarks.at(-1)).toBe('3 more entries are no tensors and are left out');
+  });
+
+  test('numbers that are not finite, integers, and names that are not there', async () => {
+    const data = [0, 0, 0x80, 0x7f, ...sixNumbers.slice(4)];
+    const name = 'safetensors: "a[0]" expected a finite number, got Infinity.';
+    await expect((await open(archive({ data }))).floats('a')).rejects.toThrow(name);
+    const file = await openPytorch(createMemorySource(archive({ data })), { allowNonFinite: true });
+    expect((await file.floats('a')).data[0]).toBe(Infinity);
+    await expect(file.integers('a')).rejects.toMatchObject({ reason: 'WrongDtype' });
+    expect(() => file.info('b')).toThrow('openPytorch: "b" expected to be in the file, got nothing.');
+    await expect(file.bytes('b')).rejects.toMatchObject({ reason: 'TensorNotFound' });
+    const integers = await open(archive({ pickle: stateDict({ type: 'torch.IntStorage' }), data }));
+    expect((await integers.integers('a')).data[1]).toBe(0x40000000);
+  });
+
+  test('extents that only a zero holds back', async () => {
+    const shape = [2 ** 52, 2 ** 52, 0];
+    const file = await open(archive({ pickle: stateDict({ shape, strides: [1, 1, 1] }) }));
+    expect(await file.floats('a')).toEqual({ shape, data: new Float32Array(0) });
+  });
+});
+
+describe('a pickle that wants much', () => {
+  const limits = {
+    'at most 5000000 instructions, got more': [...new Array<number>(5_000_001).fill(0x4e)],
+    'at most 1500000 values, got more': [...new Array<number>(1_500_001).fill(0x7d)],
+  };
+  test.each(Object.entries(limits))('%s', (message, ops) => {
+    expect(() => unpickle(Uint8Array.from([0x80, 2, ...ops, 0x2e]))).toThrow(message);
+  });
+
+  test('a hundred thousand and one tensors', async () => {
+    const ops = dict(
+      [textOf('0'), [tensor(), 0x71, 1]],
+      ...Array.from({ length: 100_000 }, (_, i): [Ops, Ops] => [textOf(`${i + 1}`), [0x68, 1]]),
+    );
+    await expect(open(archive({ pickle: pickleOf(ops) }))).rejects.toThrow(
+      'openPytorch: "state dict" expected at most 100000 tensors, got 100001.',
+    );
+  });
+
+  test('a data.pkl of more than 64 MB', async () => {
+    const pickle = { length: (64 << 20) + 1 };
+    const small = archive();
+    const directory = Buffer.from(small).indexOf(Buffer.from([0x50, 0x4b, 1, 2]));
+    const bytes = new Uint8Array(pickle.length + small.length);
+    bytes.set(small.subarray(0, directory));
+    bytes.set(small.subarray(directory), pickle.length + directory);
+    const view = new DataView(bytes.buffer, pickle.length + directory);
+    for (const at of [20, 24]) view.setUint32(at, pickle.length, true);
+    const end = Buffer.from(bytes.buffer).lastIndexOf(Buffer.from([0x50, 0x4b, 5, 6]));
+    new DataView(bytes.buffer).setUint32(end + 16, pickle.length + directory, true);
+    await expect(open(bytes)).rejects.toThrow(
+      'openPytorch: "m/data.pkl" expected at most 67108864 bytes, got 67108865.',
+    );
   });
 });
 
@@ -213,16 +392,16 @@ describe('a view that does not fit its storage', () => {
     [
       'a storage longer than the file',
       { claimed: 1e9, counted: 1e9 },
-      /expected 4000000000 bytes, got the end of the file/,
+      /expected to end at byte 4000000\d+, got a file of \d+/,
     ],
     ['a storage of another class', { type: 'QInt8Storage' }, /got a pickle that asks for torch.QInt8Storage/],
     ['a storage that is not listed', { keys: [] }, /"storage k" expected to be in the file, got nothing/],
     [
-      'a listed storage that nobody uses',
+      'a listed storage that the pickle does not have',
       { keys: ['k', 'other'] },
-      /"storage other" expected to be used by a tensor, got nobody/,
+      /"storage keys" expected keys of storages that the pickle has, got another one/,
     ],
-    ['a name that is a number', { name: [0x4b, 7] }, /expected names of tensors, got number/],
+    ['a name that is a number', { name: [0x4b, 7] }, /expected names of tensors, got a number/],
   ])('%s', async (_, view, message) => {
     await expect(open(file(view)).then(opened => opened.floats('weight'))).rejects.toThrow(message);
   });

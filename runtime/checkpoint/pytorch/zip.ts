@@ -25,7 +25,10 @@ export async function readZipDirectory(source: ByteSource): Promise<Map<string, 
   const tailBegin = Math.max(0, source.size - endBytes - mostCommentBytes);
   const tail = viewOf(await source.read(tailBegin, source.size));
   let end = tail.byteLength - endBytes;
-  while (end >= 0 && tail.getUint32(end, true) !== 0x06054b50) end--;
+  // Its comment must reach to the end of the file: bytes of the data may look like it.
+  const isEnd = (at: number): boolean =>
+    tail.getUint32(at, true) === 0x06054b50 && at + endBytes + tail.getUint16(at + 20, true) === tail.byteLength;
+  while (end >= 0 && !isEnd(end)) end--;
   if (end < 0) fail('end of central directory', 'to be there', 'none: the file is cut off, or no archive');
   let [count, size, offset] = [
     tail.getUint16(end + 10, true),
