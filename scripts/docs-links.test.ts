@@ -43,6 +43,23 @@ function functions(text: string): { name: string; file: string }[] {
   }));
 }
 
+/** The package's entries by name, each with the source it is built from: tests run before, and without, a build. */
+const entries = Object.entries(JSON.parse(read('package.json')).exports as Record<string, string>).map(
+  ([entry, built]) => ({
+    name: `longformer${entry.slice(1)}`,
+    source: built.replace('./dist/', './').replace(/\.js$/, '.ts'),
+  }),
+);
+
+/** A program of a document with the sources in place of the package. */
+function onSources(program: string): string {
+  return program.replace(/ from '(longformer[^']*)'/g, (_, name: string) => {
+    const entry = entries.find(entry => entry.name === name);
+    if (!entry) throw new Error(`no entry of package.json is called ${name}`);
+    return ` from '${entry.source}'`;
+  });
+}
+
 /** Each TypeScript program that is followed by its output. */
 function programs(text: string): { program: string; output: string }[] {
   const pairs = /^```ts\n([\s\S]*?)^```$(?:(?!^```)[\s\S])*?^```text\n([\s\S]*?)^```$/gm;
@@ -75,9 +92,7 @@ describe.each(documents)('%s', document => {
     it.each(examples.map((example, index) => ({ ...example, number: index + 1 })))(
       'program $number prints what is written below it',
       ({ program, output }) => {
-        // Users import the package; here its sources stand for it.
-        const source = program.replaceAll("from 'longformer'", "from './api/index.ts'");
-        const args = ['--input-type=module-typescript', '--eval', source];
+        const args = ['--input-type=module-typescript', '--eval', onSources(program)];
         expect(execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8' })).toBe(output);
       },
     );
@@ -96,6 +111,15 @@ describe('the checks themselves', () => {
       { name: 'i', file: 'j/k.ts' },
     ]);
     expect(programs(text)).toEqual([{ program: '1;\n', output: '2\n' }]);
+  });
+
+  it('run programs on the sources of the entries they import', () => {
+    expect(onSources("import { a } from 'longformer';\nimport { b } from 'longformer/runtime/node';")).toBe(
+      "import { a } from './api/index.ts';\nimport { b } from './runtime/index-node.ts';",
+    );
+    expect(() => onSources("import { a } from 'longformer/nowhere';")).toThrow(
+      'no entry of package.json is called longformer/nowhere',
+    );
   });
 
   it('find every exercise', () => {
