@@ -1,12 +1,14 @@
 /**
- * Throws damaged headers and configs at the two parsers that read other people's files: `npm run fuzz -- --count N --seed S`.
+ * Throws damaged headers, configs and PyTorch files at the parsers that read other people's files: `npm run fuzz -- --count N --seed S`.
  *
  * Anything but acceptance or a typed error is a fault, and so is an accepted header that JSON.parse reads differently.
  * The same seed gives the same inputs; a fault prints the input.
  */
 import { LongformerError } from '../../contract/errors.ts';
 import { hostileFiles, safetensorsFile } from './hostile-files.ts';
+import { mutate, randomNumbers } from './mutate.ts';
 import { parseConfig } from './parse-config.ts';
+import { fuzzPytorch } from './pytorch/fuzz-pytorch.ts';
 import { parseHeaderLength, parseSafetensorsHeader } from './safetensors.ts';
 
 export interface FuzzResult {
@@ -125,62 +127,6 @@ const configSeeds = [
   { vocab_size: 9, pad_token_id: 1, bos_token_id: 0, eos_token_id: 2, sep_token_id: 2, max_position_embeddings: 40 },
 ].map(fields => new TextEncoder().encode(JSON.stringify({ model_type: 'longformer', ...fields })));
 
-/** Whole numbers below a bound, the same for the same seed. Source: mulberry32. */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return below => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
-
-/** One to four changes: bits flipped, bytes set, pieces removed, doubled, taken from elsewhere, tokens put in. */
-function mutate(seed: Uint8Array, seeds: readonly Uint8Array[], random: (below: number) => number): Uint8Array {
-  let bytes = seed.slice();
-  for (let changes = 1 + random(1 + random(4)); changes > 0; changes--) {
-    const at = random(bytes.length + 1);
-    const end = Math.min(bytes.length, at + random(12));
-    const splice = (from: number, to: number, middle: Uint8Array): void => {
-      const changed = new Uint8Array(bytes.length - (to - from) + middle.length);
-      changed.set(bytes.subarray(0, from));
-      changed.set(middle, from);
-      changed.set(bytes.subarray(to), from + middle.length);
-      bytes = changed;
-    };
-    const other = seeds[random(seeds.length)]!;
-    const from = random(other.length);
-    switch (random(8)) {
-      case 0:
-        if (at < bytes.length) bytes[at]! ^= 1 << random(8);
-        break;
-      case 1:
-        if (at < bytes.length) bytes[at] = random(256);
-        break;
-      case 2:
-        splice(at, end, new Uint8Array());
-        break;
-      case 3:
-        splice(at, at, bytes.slice(at, end));
-        break;
-      case 4:
-        splice(at, end, other.subarray(from, from + random(40)));
-        break;
-      case 5:
-      case 6: {
-        // Another small digit for one that is there: shapes and offsets that are nearly right.
-        const digit = bytes.findIndex((byte, place) => place >= at && byte >= 0x30 && byte <= 0x39);
-        if (digit >= 0) bytes[digit] = 0x30 + random(10);
-        break;
-      }
-      default:
-        splice(at, random(2) ? at : end, tokens[random(tokens.length)]!);
-    }
-  }
-  return bytes;
-}
-
 /** Verdict on a safetensors file. @throws whatever is not a typed error, and Error when an accepted header is not what JSON says. */
 export function judgeHeader(file: Uint8Array): string {
   try {
@@ -235,16 +181,16 @@ export function fuzz(count: number, seed: number): FuzzResult {
   const pick = <Item>(items: readonly Item[]): Item => items[random(items.length)]!;
   const damagedHeader = (): Uint8Array => {
     const { header, data } = pick(goodHeaders);
-    return safetensorsFile(mutate(header, headerSeeds, random), data + (random(8) === 0 ? random(3) : 0));
+    return safetensorsFile(mutate(header, headerSeeds, tokens, random), data + (random(8) === 0 ? random(3) : 0));
   };
   for (let input = 0; input < count; input++) {
     const kind = random(4);
     const isConfig = kind === 0;
     const bytes =
       kind === 0
-        ? mutate(pick(configSeeds), configSeeds, random)
+        ? mutate(pick(configSeeds), configSeeds, tokens, random)
         : kind === 1
-          ? mutate(pick(fileSeeds), fileSeeds, random)
+          ? mutate(pick(fileSeeds), fileSeeds, tokens, random)
           : damagedHeader();
     try {
       const verdict = isConfig
@@ -267,7 +213,10 @@ if (import.meta.main) {
   const count = option('--count', 1_000_000);
   const seed = option('--seed', 1);
   const begin = performance.now();
-  const { verdicts } = fuzz(count, seed);
+  // A quarter of the inputs are PyTorch files, which take longer.
+  const pytorch = Math.floor(count / 4);
+  const { verdicts: others } = fuzz(count - pytorch, seed);
+  const verdicts = new Map([...others, ...(await fuzzPytorch(pytorch, seed)).verdicts]);
   const seconds = (performance.now() - begin) / 1000;
   for (const [verdict, times] of [...verdicts].sort(([, a], [, b]) => b - a)) {
     console.log(`${String(times).padStart(10)}  ${verdict}`);
