@@ -2,7 +2,7 @@
 import json
 from pathlib import Path
 
-from tokenizers import ByteLevelBPETokenizer
+from tokenizers import AddedToken, ByteLevelBPETokenizer
 from transformers import LongformerTokenizerFast
 
 
@@ -16,8 +16,10 @@ def train_tokenizer(texts, vocab_size: int, directory: Path, max_length: int) ->
     vocab = json.loads((directory / "vocab.json").read_text())
     vocab["<mask>"] = len(vocab)
     (directory / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False))
+    # As RoBERTa's: the mask takes the blank before it, so that what stands there is a whole word.
     tokenizer = LongformerTokenizerFast(
-        vocab=str(directory / "vocab.json"), merges=str(directory / "merges.txt"), model_max_length=max_length
+        vocab=str(directory / "vocab.json"), merges=str(directory / "merges.txt"), model_max_length=max_length,
+        mask_token=AddedToken("<mask>", lstrip=True, special=True, normalized=False),
     )
     tokenizer.save_pretrained(directory)
     return tokenizer

@@ -80,7 +80,7 @@ def mask(ids: torch.Tensor, mask_id: int, vocab: int, generator: torch.Generator
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
     texts = documentation()
