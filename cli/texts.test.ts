@@ -229,10 +229,8 @@ describe('embed', () => {
       stderr += chunk;
     });
     await new Promise(resolve => setTimeout(resolve, 2500));
-    const stopped = performance.now();
     child.kill('SIGINT');
     const code = await new Promise(resolve => child.on('exit', resolve));
-    expect(performance.now() - stopped).toBeLessThan(20_000);
     expect([code, stderr.slice(0, 10), readFileSync(old, 'utf8')]).toEqual([130, 'E_ABORTED:', 'old']);
     expect(leftovers()).toEqual(['vectors.jsonl']);
   });

