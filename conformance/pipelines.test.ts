@@ -22,7 +22,7 @@ interface Sheet {
 
 interface Case {
   readonly model: string;
-  readonly input: string | { readonly context?: string };
+  readonly input: string | { readonly context?: string; readonly sha256?: string };
   /** Changes to config.json. */
   readonly config?: Readonly<Record<string, string>>;
   readonly options: Readonly<Record<string, unknown>>;
@@ -180,6 +180,38 @@ test.each([
     await answer.dispose();
   },
 );
+
+describe.each([
+  ['wasm', 'float32'],
+  ['reference', 'float64'],
+] as const)('the language model in the box, on %s', (device, precision) => {
+  const directory = fileURLToPath(new URL('../models/documentation-mlm', import.meta.url));
+  const sample = readFileSync(`${directory}/sample-text.txt`, 'utf8').trim();
+
+  describe.each([
+    ['fill-mask', 'documentation-mlm-fill-mask'],
+    ['feature-extraction', 'documentation-mlm-vectors'],
+  ] as const)('%s', (task, name) => {
+    const { cases, spread } = readSheet(name);
+
+    test.each(cases.map((each, number) => [number, each] as const))('text %i', async (_, { input, expected }) => {
+      const { sha256 } = input as { sha256?: string };
+      const text = sha256 === undefined ? (input as string) : sample;
+      // Another text: run the generator.
+      if (sha256 !== undefined) expect(createHash('sha256').update(text).digest('hex')).toBe(sha256);
+      await using run = await pipeline(task, directory, { device });
+      const result = await (run as unknown as Run)(text);
+      if (task === 'fill-mask') {
+        const chosen = withoutScores(expected);
+        expect(comparable(task, choices(result, text), chosen)).toEqual(chosen);
+      }
+      const pairs = scoresOf(task, result, expected);
+      const max = Math.max(1, ...pairs.map(([, score]) => Math.abs(score)));
+      const worst = Math.max(...pairs.map(([got, score]) => Math.abs(got - score)));
+      expect(worst).toBeLessThanOrEqual(allowedError('scores', { spread, max }, precision));
+    });
+  });
+});
 
 test('there are 200 texts and more, and many that are not ASCII', () => {
   const inputs = tasks.flatMap(task => readSheet(task).cases.map(({ input }) => JSON.stringify(input)));

@@ -322,16 +322,19 @@ def token_classification():
     sheet.write()
 
 
+def rows_of(exact):
+    """The number of tokens, and the rows of the first token, the last and of their mean."""
+    return dict(tokens=len(exact), first=exact[0].tolist(), last=exact[-1].tolist(), mean=exact.mean(0).tolist())
+
+
 def feature_extraction():
-    """Of each text its number of tokens, and the rows of its first token, its last and of their mean."""
     sheet, draw = Sheet("feature-extraction"), random.Random(SEED + 5)
     for name in ("fill-mask", "text-classification", "question-answering"):
         twins = Twins("feature-extraction", name, "LongformerModel")
         for _ in range(6):
             text = pipeline_texts.short_or(draw, 3, 35)
             exact, single = (np.array(each[0]) for each in twins(text))
-            rows = dict(tokens=len(exact), first=exact[0].tolist(), last=exact[-1].tolist(), mean=exact.mean(0).tolist())
-            sheet.add(name, rows, float(np.abs(exact - single).max()), input=text, options={})
+            sheet.add(name, rows_of(exact), float(np.abs(exact - single).max()), input=text, options={})
     sheet.write()
 
 
@@ -374,6 +377,32 @@ def needle_qa():
     sheet.write()
 
 
+def documentation_mlm():
+    """The small language model in the box: fillings and vectors, of its sample text of many hundred tokens too."""
+    folder = ROOT.parents[1] / "models" / "documentation-mlm"
+    sheet, fill = Sheet("documentation-mlm-fill-mask"), Twins("fill-mask", folder, "LongformerForMaskedLM")
+    sample = (folder / "sample-text.txt").read_text(encoding="utf-8").strip()
+    given = lambda text: dict(sha256=hashlib.sha256(text.encode()).hexdigest()) if text is sample else text
+    texts = [
+        "If the file does not exist, an <mask> is raised.", "Return True if the object is an <mask> of the class.", "Changed in version 3.<mask>.",
+        "If the key is not found, KeyError is <mask>.", "The function takes two <mask> and returns a <mask>.",
+        "Le caf\u00e9 \U0001f44b\U0001f3fd is a <mask> of bytes \u6f22\u5b57.", sample,
+    ]  # fmt: skip
+    for text in texts:
+        more, _ = fill(text, top_k=6)
+        exact, single = fill(text)
+        per_mask = more if isinstance(more[0], list) else [more]
+        if choice(exact) != choice(single) or not all(clear(each, each) for each in per_mask):
+            raise SystemExit(f"{text[:60]}: not clear")
+        sheet.add("documentation-mlm", exact, spread_of(exact, single), input=given(text), options={})
+    sheet.write()
+    sheet, embed = Sheet("documentation-mlm-vectors"), Twins("feature-extraction", folder, "LongformerModel")
+    for text in (texts[0], texts[5], sample):
+        exact, single = (np.array(each[0]) for each in embed(text))
+        sheet.add("documentation-mlm", rows_of(exact), float(np.abs(exact - single).max()), input=given(text), options={})
+    sheet.write()
+
+
 if __name__ == "__main__":
     if not transformers.__version__.startswith("4."):
         raise SystemExit("pipelines.py: expected transformers 4, which still has the question-answering pipeline")
@@ -383,5 +412,5 @@ if __name__ == "__main__":
     shutil.rmtree(ROOT, ignore_errors=True)
     for name in MODELS:
         write_model(name)
-    for task in (fill_mask, text_classification, question_answering, token_classification, feature_extraction, multiple_choice, needle_qa):
+    for task in (fill_mask, text_classification, question_answering, token_classification, feature_extraction, multiple_choice, needle_qa, documentation_mlm):
         task()
