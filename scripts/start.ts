@@ -1,12 +1,12 @@
 /**
- * `npm start`: the oracle in one line for each backend, then a question answered on a long document by the checkpoint in the box, and
- * the same without global attention.
+ * `npm start`: the oracle in one line for each backend, then a question answered on a long document by the checkpoint in the box, the same
+ * without global attention, a headline and a missing word.
  */
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
-import { pipeline } from '../api/index.ts';
+import { type Filling, pipeline } from '../api/index.ts';
 import { createKernelsOnReference } from '../conformance/kernels-on-reference.ts';
 import { runOracle } from '../conformance/oracle.ts';
 import { conformanceDirectory } from '../conformance/read-case.ts';
@@ -79,6 +79,12 @@ const [headline] = await write(report, { numBeams: 4 });
 const seconds = ((performance.now() - begin) / 1000).toFixed(2);
 say(`\n${bold('And a headline?')}  (LED, four beams; the facts stand far apart in a report of 4,062 tokens)`);
 say(`  ${mark(headline!.summary_text)}  ${seconds} s`);
+
+const sentence = 'If the file does not exist, an <mask> is raised.';
+await using fill = await pipeline('fill-mask', `${models}documentation-mlm`);
+const [word] = (await fill(sentence)) as Filling[];
+say(`\n${bold('And a missing word?')}  (a masked language model that has read Python's documentation)`);
+say(`  ${sentence.replace(' <mask>', mark(word!.token_str))}  certain to ${(100 * word!.score).toFixed(1)} %`);
 say('\nmodels/README.md says how these models were trained and measured.');
 say(
   'Next: `npm run web` shows the patterns; `npm run -s longformer -- --help` lists the commands; README.md has the rest.',
