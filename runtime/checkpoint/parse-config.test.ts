@@ -167,6 +167,15 @@ describe('what a config says', () => {
     expect(parse({ num_labels: null, id2label: { 0: 'score' } }).labels).toBe(1);
   });
 
+  test.each([
+    ['regression', 'regression'],
+    ['single_label_classification', 'singleLabelClassification'],
+    ['multi_label_classification', 'multiLabelClassification'],
+    [null, undefined],
+  ])('problem_type %s', (problem_type, problemType) => {
+    expect(parse({ problem_type }).problemType).toBe(problemType);
+  });
+
   test('__proto__ is an unknown key like any other, and of two equal keys the last counts', () => {
     const text = '{"__proto__":{"hidden_size":1},"model_type":"bert","model_type":"longformer"}';
     expect(parseConfig(text).hiddenSize).toBe(768);
@@ -343,6 +352,11 @@ describe('what a config may not say', () => {
     ['eps 0', { layer_norm_eps: 0 }, '"layer_norm_eps" expected a finite number > 0, got 0.'],
     ['eps negative', { layer_norm_eps: -1e-5 }, '"layer_norm_eps" expected a finite number > 0, got -0.00001.'],
     ['eps text', { layer_norm_eps: '1e-5' }, '"layer_norm_eps" expected a finite number > 0, got "1e-5".'],
+    [
+      'problem_type unknown',
+      { problem_type: 'ranking' },
+      '"problem_type" expected one of regression, single_label_classification, multi_label_classification, got "ranking".',
+    ],
     ['autoregressive 1', { autoregressive: 1 }, '"autoregressive" expected true or false, got 1.'],
     [
       'tie_word_embeddings text',
