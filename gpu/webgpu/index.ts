@@ -77,6 +77,6 @@ function gpuOfPlatform(): GPU {
     name: 'navigator.gpu',
     expected: 'WebGPU',
     got: 'none',
-    hint: 'pages need https or localhost and a browser with WebGPU; Node has it in longformer/webgpu/node. The backend wasm runs everywhere.',
+    hint: 'pages need https or localhost and a browser with WebGPU; Node has it in longformer/gpu/node. The backend wasm runs everywhere.',
   });
 }
