@@ -1,7 +1,7 @@
 /** Section 3: the probabilities of one head of a trained checkpoint on the reader's text, as band and global columns. */
 import type { LayerAttentions } from '../../contract/model.ts';
 import type { Encoding } from '../../runtime/index.ts';
-import { choice, colour, labelled, tickBox } from './controls.ts';
+import { choice, colour, labelled, tickBox } from '../controls.ts';
 import { paintGrid } from './grid-canvas.ts';
 import { type LoadedCheckpoint, loadCheckpoint } from './load-checkpoint.ts';
 

@@ -1,7 +1,7 @@
 /** Section 4: time and memory of one head against the length, on this machine, now. The paper's Figure 1 in miniature. */
 import type { Kernels } from '../../contract/kernels.ts';
 import { createWasmKernels } from '../../wasm/index.ts';
-import { colour } from './controls.ts';
+import { colour } from '../controls.ts';
 
 const lengths = [256, 512, 1024, 2048, 4096];
 const headDim = 64;

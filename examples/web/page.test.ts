@@ -1,65 +1,25 @@
 /** The page in Chromium: built, served, used by mouse and by keys, on a screen and on a phone, in light and in dark. */
-import { mkdirSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { type Browser, chromium, type Page } from 'playwright';
-import { build, type PreviewServer, preview } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type OpenedPage, type ServedPage, screens, servePage } from '../page-in-chromium.ts';
 
-const root = fileURLToPath(new URL('.', import.meta.url));
-/** Set it to a folder to look at the pictures. */
-const screenshots = process.env.SCREENSHOTS;
-
-let outDir: string;
-let server: PreviewServer;
-let browser: Browser;
-let url: string;
+let served: ServedPage;
 
 beforeAll(async () => {
-  outDir = await mkdtemp(join(tmpdir(), 'page-'));
-  await build({ root, configFile: join(root, 'vite.config.ts'), logLevel: 'error', build: { outDir } });
-  server = await preview({ root, configFile: join(root, 'vite.config.ts'), build: { outDir }, preview: { port: 0 } });
-  url = server.resolvedUrls!.local[0]!;
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu'],
-  });
+  served = await servePage(import.meta.dirname, ['--disable-gpu']);
 }, 120_000);
+afterAll(() => served?.close());
 
-afterAll(async () => {
-  await browser?.close();
-  await server?.close();
-  await rm(outDir, { recursive: true, force: true });
-});
-
-const screens = [
-  ['wide and light', { width: 1100, height: 900 }, 'light'],
-  ['a phone in the dark', { width: 390, height: 800 }, 'dark'],
-] as const;
-
-describe.each(screens)('%s', (name, viewport, colorScheme) => {
-  let page: Page;
-  const faults: string[] = [];
-  const elsewhere: string[] = [];
+describe.each(screens)('%s', (name, screen) => {
+  let opened: OpenedPage;
+  let page: OpenedPage['page'];
   const spoken = async (section: string): Promise<string> => (await page.textContent(`#${section} > output`)) ?? '';
 
   beforeAll(async () => {
-    page = await browser.newPage({ viewport, colorScheme });
-    page.on('pageerror', error => faults.push(error.message));
-    page.on('console', message => message.type() === 'error' && faults.push(message.text()));
-    page.on('request', request => {
-      const address = request.url();
-      if (!address.startsWith(url) && !address.startsWith('data:')) elsewhere.push(address);
-    });
-    await page.goto(url);
+    opened = await served.open(screen);
+    page = opened.page;
   }, 60_000);
   afterAll(async () => {
-    if (screenshots) {
-      mkdirSync(screenshots, { recursive: true });
-      await page.screenshot({ path: join(screenshots, `${name.replaceAll(' ', '-')}.png`), fullPage: true });
-    }
+    await opened.photograph(name);
     await page.close();
   });
 
@@ -104,8 +64,8 @@ describe.each(screens)('%s', (name, viewport, colorScheme) => {
   }, 120_000);
 
   test('nothing overflows, nothing fails, nobody else is asked', async () => {
-    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(viewport.width);
-    expect(faults).toEqual([]);
-    expect(elsewhere).toEqual([]);
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(screen.viewport.width);
+    expect(opened.faults).toEqual([]);
+    expect(opened.elsewhere).toEqual([]);
   });
 });

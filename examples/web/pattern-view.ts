@@ -9,7 +9,7 @@ import {
   slidingWindow,
   union,
 } from '../../reference/2-patterns.ts';
-import { colour, slider, tickBox } from './controls.ts';
+import { colour, slider, tickBox } from '../controls.ts';
 import { paintGrid } from './grid-canvas.ts';
 
 const sequenceLength = 32;

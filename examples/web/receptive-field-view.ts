@@ -1,6 +1,6 @@
 /** Section 2: what one token knows after each layer. Paper §3.1: ℓ × w tokens, ℓ × d × w with dilation. */
 import { dilatedSlidingWindow, globalTokens, type Pattern, union } from '../../reference/2-patterns.ts';
-import { colour, slider, tickBox } from './controls.ts';
+import { colour, slider, tickBox } from '../controls.ts';
 import { paintGrid } from './grid-canvas.ts';
 
 const sequenceLength = 97;

@@ -68,8 +68,8 @@ export async function createWebGpuKernels(options: WebGpuOptions = {}): Promise<
   });
 }
 
-/** @throws UnsupportedError */
-function gpuOfPlatform(): GPU {
+/** `navigator.gpu`. @throws UnsupportedError when the platform has none */
+export function gpuOfPlatform(): GPU {
   const { navigator } = globalThis as { navigator?: { gpu?: GPU } };
   if (navigator?.gpu) return navigator.gpu;
   throw new UnsupportedError({
