@@ -14,6 +14,11 @@ npm install --silent --no-audit --no-fund "$tarball" node@26.10.0 deno@2.9.6 bun
 for run in "${SYSTEM_NODE:-node}" node_modules/.bin/node "node_modules/.bin/deno run --allow-all" node_modules/.bin/bun; do
   echo "$run $($run --version 2> /dev/null | head -1): $($run smoke.mjs)"
 done
+# WGSL by another compiler than Dawn's: Deno's own WebGPU, with float16 weights, on the driver that VULKAN_DRIVER names.
+if [ -n "${VULKAN_DRIVER:-}" ]; then
+  VK_ICD_FILENAMES=$VULKAN_DRIVER node_modules/.bin/deno run --allow-all --unstable-webgpu node_modules/longformer/dist/cli/main.js \
+    conformance --backend webgpu-f16 --only attention,heads,led
+fi
 # What a user types first, from the package.
 time=$(date +%s%N)
 "${SYSTEM_NODE:-node}" node_modules/.bin/longformer answer --model node_modules/longformer/models/needle-qa \

@@ -1,4 +1,4 @@
-/** The same kernels in Node, on Dawn from the npm package `webgpu`, an optional peer of this one. */
+/** The same kernels in Node, on Dawn from the npm package `webgpu`, an optional peer of this one; in Deno, on its own WebGPU. */
 import { UnsupportedError } from '../../contract/errors.ts';
 import { createWebGpuKernels as createKernels, type WebGpuOptions } from './index.ts';
 import type { WebGpuKernels } from './kernels.ts';
@@ -6,7 +6,10 @@ import type { WebGpuKernels } from './kernels.ts';
 export * from './index.ts';
 
 export interface WebGpuNodeOptions extends WebGpuOptions {
-  /** Options of Dawn: `adapter=NVIDIA` (part of its name), `disable-dawn-features=timestamp_quantization`, …. Default: none. */
+  /**
+   * Options of Dawn: `adapter=NVIDIA` (part of its name), `disable-dawn-features=timestamp_quantization`, …. Default: none, and where
+   * the platform itself has WebGPU (Deno with --unstable-webgpu), that is taken instead.
+   */
   readonly dawn?: readonly string[];
 }
 
@@ -16,11 +19,16 @@ export interface WebGpuNodeOptions extends WebGpuOptions {
  */
 const gpus = new Map<string, Promise<GPU>>();
 
-/** @throws UnsupportedError when the package is not installed or does not run here */
-export function gpuOfNode(options: readonly string[] = []): Promise<GPU> {
+/**
+ * `navigator.gpu` where there is one and nothing is asked of Dawn; Dawn elsewhere.
+ * @throws UnsupportedError when the package is not installed or does not run here
+ */
+export async function gpuOfNode(options: readonly string[] = []): Promise<GPU> {
+  const { navigator } = globalThis as { navigator?: { gpu?: GPU } };
+  if (navigator?.gpu && options.length === 0) return navigator.gpu;
   const gpu = gpus.get(options.join('\n')) ?? loadDawn().then(({ create }) => create([...options]));
   gpus.set(options.join('\n'), gpu);
-  return gpu;
+  return await gpu;
 }
 
 async function loadDawn(): Promise<typeof import('webgpu')> {
