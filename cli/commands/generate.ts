@@ -1,7 +1,7 @@
 /** `longformer generate`: token ids in, token ids out. Text: summarize.ts. */
 import { Command } from 'commander';
-import type { GenerationOptions } from '../../contract/generation.ts';
 import { temporaryPath } from '../../runtime/checkpoint/safetensors-writer-node.ts';
+import type { AskedOptions } from '../../runtime/generation/options.ts';
 import { addGenerationFlags, generationOptionsOf } from '../generation-flags.ts';
 import { modelFlagsOf } from '../load-led.ts';
 import { createProgress } from '../progress.ts';
@@ -13,7 +13,7 @@ export interface GenerateJob extends ModelFlags {
   readonly outputs: string;
   /** Where the outputs are written until they are complete. */
   readonly temporary: string;
-  readonly generation: GenerationOptions;
+  readonly generation: AskedOptions;
 }
 
 interface Options extends Omit<GenerateJob, 'temporary' | 'generation'> {

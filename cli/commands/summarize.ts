@@ -1,6 +1,6 @@
 /** `longformer summarize`: text in, text out. */
 import { Command } from 'commander';
-import type { GenerationOptions } from '../../contract/generation.ts';
+import type { AskedOptions } from '../../runtime/generation/options.ts';
 import { addGenerationFlags, generationOptionsOf } from '../generation-flags.ts';
 import { modelFlagsOf } from '../load-led.ts';
 import { createProgress } from '../progress.ts';
@@ -12,7 +12,7 @@ export interface SummarizeJob extends ModelFlags {
   readonly text: string;
   readonly truncate: boolean;
   readonly globalAttention: boolean;
-  readonly generation: GenerationOptions;
+  readonly generation: AskedOptions;
 }
 
 /** What the worker says besides progress. */

@@ -4,6 +4,7 @@ import type { Tensor } from '../../contract/tensor.ts';
 import { toFloat64 } from '../../reference/1-operations.ts';
 import * as reference from '../../reference/index.ts';
 import * as batch from '../../runtime/batch.ts';
+import { mergeOptions } from '../../runtime/generation/options.ts';
 import * as ledBatch from '../../runtime/led-batch.ts';
 import type { Case } from '../case.ts';
 import type { NamedTensor } from '../compare.ts';
@@ -50,7 +51,7 @@ async function runLed({ reference }: ReferenceModules, testCase: Case): Promise<
   const generateBatch: LedBatch['generateBatch'] = async (_, inputs, options = {}) => {
     const documents = ledBatch.splitLedBatch(inputs);
     const decoderInputIds = inputs.decoder_input_ids && documents.map(row => row.decoderInputIds!);
-    const prompted = { ...options, ...(decoderInputIds && { decoderInputIds }) };
+    const prompted = { ...mergeOptions(options), ...(decoderInputIds && { decoderInputIds }) };
     for (const document of documents) expectLedSource(document, config);
     const written = documents.flatMap((document, row) => {
       return reference.generate(document, weights, config, prompted, row);

@@ -202,12 +202,14 @@ describe('what is refused', () => {
     [
       'a text longer than the position table',
       { maxLength: 26 },
-      '"maxLength" expected at most 25 (max_decoder_position_embeddings 24), got 26.',
+      '"maxLength" expected at most 25 (max_decoder_position_embeddings 24), got 26.\n' +
+        '  Hint: ask for a shorter text, or use a checkpoint with a larger position table.',
     ],
     [
       'more new tokens than the position table has left',
       { maxNewTokens: 25 },
-      '"maxNewTokens" expected at most 24 (max_decoder_position_embeddings 24), got 25.',
+      '"maxNewTokens" expected at most 24 (max_decoder_position_embeddings 24), got 25.\n' +
+        '  Hint: ask for a shorter text, or use a checkpoint with a larger position table.',
     ],
     [
       'prompts for other documents',
@@ -229,7 +231,7 @@ describe('what is refused', () => {
       '"lengthPenalty" expected a finite number, got NaN.',
     ],
     ['no heat', { temperature: 0, doSample: true }, '"temperature" expected a number > 0, got 0.'],
-    ['a share above 1', { topP: 1.5, doSample: true }, '"topP" expected a number > 0 and <= 1, got 1.5.'],
+    ['a share above 1', { topP: 1.5, doSample: true }, '"topP" expected a number in 0..1, got 1.5.'],
     [
       'another word for stopping',
       { earlyStopping: 'soon' as 'never' },
@@ -283,6 +285,19 @@ describe('what the files of a checkpoint say', () => {
     expect(await lengthOf(endless, { settings: { maxLength: 7 } })).toBe(7);
     expect(await lengthOf(endless, { settings: { maxLength: 7 }, maxLength: 5 })).toBe(5);
     expect(await lengthOf(endless, { settings: { maxLength: 7 }, maxLength: undefined })).toBe(7);
+  });
+
+  it('null turns it off: the default is back, and no end token is no end', async () => {
+    expect(await lengthOf(endless, { settings: { maxLength: 7 }, maxLength: null })).toBe(21);
+    expect(await lengthOf(endless, { settings: { maxNewTokens: 9, maxLength: 7 }, maxNewTokens: null })).toBe(7);
+    expect(await lengthOf(endless, { settings: { maxNewTokens: 9, maxLength: 7 }, maxLength: null })).toBe(10);
+    const forced = { settings: { forcedBosTokenId: 5, badWordsIds: [[3]], maxLength: 4 } };
+    expect(await idsOf(forced, endless)).toEqual([[[2, 5, 0, 0]]]);
+    expect(await idsOf({ ...forced, forcedBosTokenId: null, badWordsIds: null }, endless)).toEqual([[[2, 3, 3, 3]]]);
+    expect(await lengthOf(eager, { maxLength: 6 })).toBe(2);
+    expect(await lengthOf(eager, { settings: { eosTokenId: 2 }, eosTokenId: null, maxLength: 6 })).toBe(6);
+    expect(await lengthOf(eager, { settings: { minLength: 5 }, minLength: null })).toBe(2);
+    expect(await lengthOf(endless, { settings: { decoderStartTokenId: 2 }, decoderStartTokenId: null })).toBe(21);
   });
 
   it('of two ways to say a length the one that was asked for counts', async () => {

@@ -10,7 +10,7 @@ import { eventLoopTurn } from '../event-loop-turn.ts';
 import { searchBeams } from './beam-search.ts';
 import { writeOneByOne } from './greedy.ts';
 import { createProcessor } from './logits-processors.ts';
-import { type Settings, settingsOf } from './options.ts';
+import { type AskedOptions, type Settings, settingsOf } from './options.ts';
 import type { StepHooks, WrittenToken } from './step-hooks.ts';
 
 export interface GenerationProgress {
@@ -23,7 +23,7 @@ export interface GenerationProgress {
   readonly finished: number;
 }
 
-export interface GenerateOptions extends GenerationOptions {
+export interface GenerateOptions extends AskedOptions {
   /** What the checkpoint's files say: readGenerationSettings. Options win over it. */
   readonly settings?: GenerationOptions;
   /** Looked at between two layers of the encoder and between two tokens. */
@@ -90,7 +90,7 @@ function optionsOf({
   onProgress: _p,
   onToken: _t,
   ...options
-}: GenerateOptions): GenerationOptions {
+}: GenerateOptions): AskedOptions {
   return options;
 }
 

@@ -38,16 +38,25 @@ export interface Settings {
   readonly padTokenId: number;
 }
 
+const isGiven = (value: unknown): boolean => value !== undefined && value !== null;
+
+/** Options of a call. Undefined is not asked for; null turns off what the checkpoint's files say, as HF's None does. */
+export type AskedOptions = { readonly [Name in keyof GenerationOptions]: GenerationOptions[Name] | null };
+
 /**
  * What was asked for, then what the checkpoint's files say. Of two ways to say a length the one that was asked for counts.
  *
- * asked: undefined is not asked for.
+ * Null leaves an option at its default; without `eosTokenId` no token ends a text.
  */
-export function mergeOptions(asked: GenerationOptions, files: GenerationOptions = {}): GenerationOptions {
-  const given = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined));
-  const merged: Record<string, unknown> = { ...files, ...given };
-  if ('maxLength' in given && !('maxNewTokens' in given)) delete merged.maxNewTokens;
-  if ('minLength' in given && !('minNewTokens' in given)) delete merged.minNewTokens;
+export function mergeOptions(asked: AskedOptions, files: GenerationOptions = {}): GenerationOptions {
+  const merged: Record<string, unknown> = { ...files };
+  for (const [name, value] of Object.entries(asked)) {
+    if (value === null) delete merged[name];
+    else if (value !== undefined) merged[name] = value;
+  }
+  if (asked.eosTokenId === null) merged.eosTokenId = [];
+  if (isGiven(asked.maxLength) && !isGiven(asked.maxNewTokens)) delete merged.maxNewTokens;
+  if (isGiven(asked.minLength) && !isGiven(asked.minNewTokens)) delete merged.minNewTokens;
   return merged;
 }
 
@@ -57,7 +66,7 @@ export function mergeOptions(asked: GenerationOptions, files: GenerationOptions 
  * @throws ValueRangeError for a value out of its range and for contradictions, UnsupportedError for beams that are drawn by lot
  */
 export function settingsOf(
-  asked: GenerationOptions,
+  asked: AskedOptions,
   config: LedConfig,
   documents: number,
   files: GenerationOptions = {},
@@ -81,7 +90,7 @@ export function settingsOf(
   // HF: the number of new tokens wins over the length, where both are given.
   const given = integer('minLength', options.minLength, 0, 0);
   let minLength = options.minNewTokens === undefined ? given : promptLength + minNewTokens;
-  if (asked.minLength === undefined && asked.minNewTokens === undefined) {
+  if (!isGiven(asked.minLength ?? asked.minNewTokens)) {
     // Who asks for less than the file's minimum gets less, and no end before that. HF warns and does the same.
     minLength = Math.min(minLength, maxLength);
   }
@@ -129,7 +138,7 @@ export function settingsOf(
     doSample,
     temperature: finite('temperature', options.temperature, 1, value => value > 0, 'a number > 0'),
     topK: integer('topK', options.topK, 50, 0),
-    topP: finite('topP', options.topP, 1, value => value > 0 && value <= 1, 'a number > 0 and <= 1'),
+    topP: finite('topP', options.topP, 1, value => value >= 0 && value <= 1, 'a number in 0..1'),
     seed: integer('seed', options.seed, 0, 0),
     eosTokenIds: tokens(
       'eosTokenId',
@@ -187,7 +196,8 @@ function maxLengthOf({ maxLength, maxNewTokens }: GenerationOptions, config: Led
   if (length > longest) {
     const most = name === 'maxLength' ? longest : longest - promptLength;
     const got = String(name === 'maxLength' ? length : maxNewTokens);
-    fail(name, `at most ${most} (max_decoder_position_embeddings ${longest - 1})`, got);
+    const hint = 'ask for a shorter text, or use a checkpoint with a larger position table.';
+    fail(name, `at most ${most} (max_decoder_position_embeddings ${longest - 1})`, got, hint);
   }
   if (promptLength >= length) {
     const hint = 'raise maxLength or maxNewTokens, or shorten the prompt.';
