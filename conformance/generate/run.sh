@@ -32,4 +32,5 @@ if [ "$PYTHON_HF4" != none ]; then
 fi
 "$PYTHON_HF5" check_version.py
 "$PYTHON_HF5" tokenizer_cases.py
+"$PYTHON_HF5" sampling.py
 "$PYTHON_HF5" manifest.py
