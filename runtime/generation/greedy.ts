@@ -8,7 +8,7 @@ import type { Decoding } from '../../contract/model.ts';
 import type { LogitsProcessor } from './logits-processors.ts';
 import type { Settings } from './options.ts';
 import { createRandom } from './random.ts';
-import { createDraw } from './sampling.ts';
+import { createLots, drawLot } from './sampling.ts';
 import { copyLogits, indexOfLargest } from './scores.ts';
 import type { StepHooks } from './step-hooks.ts';
 
@@ -33,7 +33,7 @@ export async function writeOneByOne(
   const lengths = new Int32Array(groups).fill(promptLength);
   const ended = new Uint8Array(groups);
   const scores = new Float64Array(vocabSize);
-  const draw = createDraw(settings, vocabSize);
+  const lotsOf = createLots(settings, vocabSize);
   // A text depends on the seed and on which of its document's texts it is, not on the documents beside it.
   const random = ids.map((_, group) => createRandom(settings.seed, group % numReturnSequences));
   const tokens = new Int32Array(groups);
@@ -47,7 +47,7 @@ export async function writeOneByOne(
       if (ended[group]) continue;
       copyLogits(scores, logits, group * vocabSize);
       process(scores, ids[group]!.subarray(0, t), documentOf(group));
-      const token = doSample ? draw(scores, random[group]!()) : indexOfLargest(scores);
+      const token = doSample ? drawLot(lotsOf(scores), random[group]!()) : indexOfLargest(scores);
       tokens[group] = token;
       ids[group]![t] = token;
       lengths[group] = t + 1;

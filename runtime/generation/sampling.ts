@@ -4,54 +4,63 @@
  * Source: HF TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper. The numbers drawn are not PyTorch's.
  * Read before: scores.ts. Read next: greedy.ts.
  */
+import { ValueRangeError } from '../../contract/errors.ts';
 import type { Settings } from './options.ts';
 import { BestScores } from './scores.ts';
 
-/** scores: (V), processed. random: [0, 1). Returns a token. */
-export type DrawToken = (scores: Float64Array, random: number) => number;
+/** The tokens that may be drawn and how likely each is, in any order; weights are not normalised. */
+export interface Lots {
+  readonly tokens: Int32Array;
+  readonly weights: Float64Array;
+}
 
-export function createDraw({ temperature, topK, topP }: Settings, vocabSize: number): DrawToken {
-  const few = topK > 0 && topK < vocabSize ? topK : 0;
-  if (few > 0) {
-    const best = new BestScores(few);
-    return (scores, random) => {
-      best.clear();
-      best.show(scores);
-      // Differs: HF keeps every token as good as the last of the best; which of equals are kept is a matter of rounding.
-      const probabilities = exponentials(best.scores, best.scores[0]!, temperature);
-      return best.indices[drawDescending(probabilities, topP, random)]!;
-    };
-  }
-  return (scores, random) => {
-    let largest = Number.NEGATIVE_INFINITY;
-    for (let v = 0; v < scores.length; v++) if (scores[v]! > largest) largest = scores[v]!;
-    const probabilities = exponentials(scores, largest, temperature);
-    return topP < 1 ? drawFromBest(probabilities, topP, random) : drawAny(probabilities, random);
+/** scores: (V), processed. Lots live until the next call. @throws ValueRangeError when every token is forbidden */
+export type LotsOf = (scores: Float64Array) => Lots;
+
+/** What is left of a distribution over the vocabulary, and how it is weighted. */
+export function createLots(
+  { temperature, topK, topP }: Pick<Settings, 'temperature' | 'topK' | 'topP'>,
+  vocabSize: number,
+): LotsOf {
+  const best = new BestScores(topK > 0 && topK < vocabSize ? topK : 1);
+  const everyToken = Int32Array.from({ length: vocabSize }, (_, v) => v);
+  return scores => {
+    best.clear();
+    best.show(scores);
+    const largest = best.scores[0]!;
+    if (largest === Number.NEGATIVE_INFINITY) failWithoutLots();
+    // Every token as good as the last of the best, too.
+    const least = best.scores.at(-1)!;
+    const tokens = topK > 0 && topK < vocabSize ? everyToken.filter(v => scores[v]! >= least) : everyToken;
+    const weights = Float64Array.from(tokens, v => Math.exp((scores[v]! - largest) / temperature));
+    return topP < 1 ? likeliest({ tokens, weights }, topP) : { tokens, weights };
   };
 }
 
-function exponentials(scores: Float64Array, largest: number, temperature: number): Float64Array {
-  return scores.map(score => Math.exp((score - largest) / temperature));
+/** A token of the lots. random: [0, 1). */
+export function drawLot({ tokens, weights }: Lots, random: number): number {
+  let rest = random * sumOf(weights);
+  let last = 0;
+  for (let i = 0; i < weights.length; i++) {
+    if (weights[i] === 0) continue;
+    last = i;
+    rest -= weights[i]!;
+    if (rest < 0) break;
+  }
+  return tokens[last]!; // rounding may leave a crumb for the last one
 }
 
 const sumOf = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0);
 
-/** Index into probabilities in descending order, not normalised: a token counts while those before it have not reached topP. */
-function drawDescending(probabilities: Float64Array, topP: number, random: number): number {
-  const total = sumOf(probabilities);
-  let kept = 0;
-  let mass = 0;
-  while (kept < probabilities.length && (kept === 0 || topP === 1 || mass < topP * total))
-    mass += probabilities[kept++]!;
-  return drawAny(probabilities.subarray(0, kept), random);
-}
-
-/** The same for probabilities in any order: a heap gives the best one by one, and few are asked for. */
-function drawFromBest(probabilities: Float64Array, topP: number, random: number): number {
-  const heap = new Int32Array(probabilities.length).map((_, v) => v);
+/**
+ * Token after token, the likeliest first, while those before have not reached topP; at least one. A heap gives them one by one, since few of
+ * a vocabulary are asked for.
+ */
+function likeliest({ tokens, weights }: Lots, topP: number): Lots {
+  const heap = Int32Array.from(tokens, (_, i) => i);
   let size = heap.length;
   const above = (a: number, b: number): boolean => {
-    const difference = probabilities[a]! - probabilities[b]!;
+    const difference = weights[a]! - weights[b]!;
     return difference > 0 || (difference === 0 && a < b);
   };
   const sink = (at: number): void => {
@@ -63,33 +72,25 @@ function drawFromBest(probabilities: Float64Array, topP: number, random: number)
     }
   };
   for (let at = size >> 1; at >= 0; at--) sink(at);
-  const enough = topP * sumOf(probabilities);
+  const enough = topP * sumOf(weights);
+  const kept: number[] = [];
   let mass = 0;
-  const tokens: number[] = [];
   do {
-    const token = heap[0]!;
-    tokens.push(token);
-    mass += probabilities[token]!;
+    const top = heap[0]!;
+    kept.push(top);
+    mass += weights[top]!;
     heap[0] = heap[--size]!;
     sink(0);
   } while (mass < enough && size > 0);
-  return tokens[
-    drawAny(
-      Float64Array.from(tokens, token => probabilities[token]!),
-      random,
-    )
-  ]!;
+  return { tokens: Int32Array.from(kept, i => tokens[i]!), weights: Float64Array.from(kept, i => weights[i]!) };
 }
 
-/** An index with the probability of its share of the sum. */
-function drawAny(probabilities: Float64Array, random: number): number {
-  let rest = random * sumOf(probabilities);
-  let last = 0;
-  for (let i = 0; i < probabilities.length; i++) {
-    if (probabilities[i] === 0) continue;
-    last = i;
-    rest -= probabilities[i]!;
-    if (rest < 0) return i;
-  }
-  return last; // rounding left a crumb
+function failWithoutLots(): never {
+  throw new ValueRangeError({
+    where: 'generate',
+    name: 'doSample',
+    expected: 'a token that may be drawn',
+    got: 'none: all are forbidden',
+    hint: 'badWordsIds, noRepeatNgramSize or encoderNoRepeatNgramSize forbid everything: loosen them.',
+  });
 }
