@@ -99,6 +99,13 @@ describe('settings of generation in a checkpoint', () => {
       'E_UNSUPPORTED',
     ],
     [
+      'scores normalised again',
+      { renormalize_logits: true },
+      '"config.json: renormalize_logits" expected false, got true.\n' +
+        '  Hint: take it out of the file: it would change the text, and nothing here does what it asks for.',
+      'E_UNSUPPORTED',
+    ],
+    [
       'suppressed tokens',
       { suppress_tokens: [1] },
       '"config.json: suppress_tokens" expected nothing, got a list of 1.\n' +
@@ -112,6 +119,25 @@ describe('settings of generation in a checkpoint', () => {
     );
   });
 
+  test('null is nothing, whatever the field', () => {
+    const names = [
+      'max_length',
+      'num_beams',
+      'early_stopping',
+      'bad_words_ids',
+      'forced_eos_token_id',
+      'top_p',
+      'min_p',
+    ];
+    expect(parseGenerationSettings(JSON.stringify(Object.fromEntries(names.map(name => [name, null]))))).toEqual({});
+  });
+
+  test.each(['', '[]', '"x"', '{', '{"num_beams":1}}', '\ufeff{}'])('a file that is no object: %j', text => {
+    expect(() => parseGenerationSettings('{}', text)).toThrow(
+      expect.objectContaining({ code: 'E_CONFIG', subject: 'generation_config.json' }),
+    );
+  });
+
   test('neutral values of what is not supported', () => {
     const neutral = {
       num_beam_groups: 1,
@@ -119,6 +145,7 @@ describe('settings of generation in a checkpoint', () => {
       typical_p: 1.0,
       suppress_tokens: null,
       stop_strings: [],
+      renormalize_logits: false,
     };
     expect(parseGenerationSettings(JSON.stringify(neutral))).toEqual({});
   });

@@ -90,6 +90,13 @@ const unsupported = new Map<string, number | false | null>([
   ['guidance_scale', 1],
   ['watermarking_config', null],
   ['stop_strings', null],
+  ['renormalize_logits', false],
+  ['force_words_ids', null],
+  ['constraints', null],
+  ['top_h', null],
+  ['dola_layers', null],
+  ['token_healing', false],
+  ['max_time', null],
 ]);
 
 /**
