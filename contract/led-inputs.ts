@@ -155,7 +155,13 @@ function lengthOf(
   }
   const length = ids ? ids.length : embeds!.shape[0]!;
   if (length > 0) return length;
-  throw new ShapeError({ where, name: ids ? idsName : embedsName, expected: 'at least one token', got: 'none' });
+  throw new ShapeError({
+    where,
+    name: ids ? idsName : embedsName,
+    expected: 'at least one token',
+    got: 'none',
+    hint: 'an empty text still has the special tokens around it, and a target its start token.',
+  });
 }
 
 function expectTokens(

@@ -211,7 +211,8 @@ describe('complaints at the door', () => {
       'an empty source',
       { inputIds: new Int32Array(), decoderInputIds },
       {},
-      'led.forward: "inputIds" expected at least one token, got none.',
+      'led.forward: "inputIds" expected at least one token, got none.\n' +
+        '  Hint: an empty text still has the special tokens around it, and a target its start token.',
     ],
     [
       'a source of nothing but padding',
@@ -224,7 +225,8 @@ describe('complaints at the door', () => {
       'an empty target',
       { inputIds, decoderInputIds: new Int32Array() },
       {},
-      'led.forward: "decoderInputIds" expected at least one token, got none.',
+      'led.forward: "decoderInputIds" expected at least one token, got none.\n' +
+        '  Hint: an empty text still has the special tokens around it, and a target its start token.',
     ],
     [
       'embeddings and no target',

@@ -82,7 +82,8 @@ describe('splitLedBatch', () => {
     [
       'an empty axis',
       { inputs_embeds: floats(2, 0, 4) },
-      '"inputs_embeds" expected shape (batch, n, C) without empty axes, got (2, 0, 4).',
+      '"inputs_embeds" expected shape (batch, n, C) without empty axes, got (2, 0, 4).\n' +
+        '  Hint: an empty text still has the special tokens around it, and a target its start token.',
     ],
   ];
   it.each(wrong)('%s', (_, inputs, message) => {

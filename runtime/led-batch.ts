@@ -24,6 +24,7 @@ export interface LedBatchInputs {
 }
 
 const where = 'led.forward';
+const emptyHint = 'an empty text still has the special tokens around it, and a target its start token.';
 
 /** Ids or embeddings of one side with the masks that belong to them. */
 interface Side {
@@ -94,6 +95,7 @@ function sideOf(
       name: ids ? idsName : embedsName,
       expected: `shape (batch, n${ids ? '' : ', C'}) without empty axes`,
       got: `(${(ids ?? embeds)!.shape.join(', ')})`,
+      ...(axes.includes(0) && { hint: emptyHint }),
     });
   }
   return { ids, embeds, axes: axes as [number, number] };
