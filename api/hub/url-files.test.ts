@@ -90,6 +90,13 @@ describe('an address', () => {
     await expect(nowhere.open('config.json')).rejects.toMatchObject({ reason: 'ModelNotFound' });
   });
 
+  test.each([200, 206])('whose server shows a page for what it does not have, status %i, lacks it', async status => {
+    const headers = { 'content-type': 'text/html; charset=utf-8', 'content-range': 'bytes 0-0/15' };
+    const page: typeof fetch = async () =>
+      new Response('<!doctype html>'.slice(0, status === 206 ? 1 : 15), { status, headers });
+    expect(await openUrl('http://127.0.0.1/', { fetch: page }).open('merges.txt')).toBeUndefined();
+  });
+
   test('keeps the token at home', async () => {
     hub.token = 'hf_secret';
     const options = { token: hub.token };

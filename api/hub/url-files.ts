@@ -60,12 +60,17 @@ class UrlFile {
   }
 
   /** Asks for the first byte, to learn the size and whether there are ranges. */
-  async #probe(): Promise<ByteSource> {
+  async #probe(): Promise<ByteSource | undefined> {
     const first = await this.#get({ range: 'bytes=0-0' }).catch(error => {
       // Nothing has no first byte.
       if (error instanceof HubError && error.got === 'status 416') return undefined;
       throw error;
     });
+    // Servers of single-page applications answer with their page to whatever they do not have. No file of ours is one.
+    if (/^text\/html\b/i.test(first?.headers.get('content-type') ?? '')) {
+      first!.discard();
+      return undefined;
+    }
     if (first?.status === 200) return this.#whole(first);
     const total = /^bytes 0-0\/(\d+)$/.exec(first?.headers.get('content-range') ?? '')?.[1];
     const size = Number(total ?? Number.NaN);
