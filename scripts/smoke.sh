@@ -27,5 +27,7 @@ time PATH="$(dirname "${SYSTEM_NODE:-$(command -v node)}"):$PATH" npx longformer
 grep -q ' 31C$' answer.txt
 # A page: no module of Node may be needed.
 echo '<script type="module">import { pipeline } from "longformer"; globalThis.pipeline = pipeline;</script>' > index.html
+mkdir public && cp -r "$needle" public/
 "$root/node_modules/.bin/node" "$root/node_modules/vite/bin/vite.js" build --logLevel error > /dev/null
 du -ch dist/assets/*.js | tail -1
+"$root/node_modules/.bin/node" "$root/scripts/smoke-page.mjs"
