@@ -1,0 +1,46 @@
+/**
+ * What the kernels need of a GPU: stores of float32 numbers, programs that make new stores of old ones, one way back.
+ *
+ * A store is written by one program and never again; a handle of the seam changes by owning another store. webgl2.ts is the one
+ * implementation for browsers, dawn.ts the one for Node.
+ */
+import type { Program } from './program.ts';
+
+/** rows x features numbers on the GPU, row after row. */
+export interface Store {
+  readonly rows: number;
+  readonly features: number;
+  readonly bytes: number;
+  /** What gpu.js takes as an argument. */
+  readonly value: unknown;
+}
+
+/** A store, a whole number or a real one, in the order of the program's arguments. */
+export type Argument = Store | number;
+
+export interface Statistics {
+  /** Textures or buffers that hold numbers. */
+  readonly stores: number;
+  readonly bytes: number;
+  /** Since the device was opened: weights, documents, activations. */
+  readonly uploadedBytes: number;
+  readonly compiled: number;
+  readonly runs: number;
+}
+
+export interface Device {
+  readonly statistics: Statistics;
+  readonly availableBytes: number;
+  /** A store without contents of its own. name: as messages should say it. @throws MemoryError */
+  make(where: string, name: string, rows: number, features: number): Store;
+  /** Overwrites numbers from `first` on. */
+  upload(store: Store, first: number, values: Float32Array): void;
+  /** A new store (rows, features), computed. @throws MemoryError, DeviceError, UnsupportedError */
+  run(program: Program, rows: number, features: number, values: readonly Argument[]): Store;
+  /** Waits. @throws DeviceError, MemoryError, also for earlier calls */
+  read(store: Store, first: number, count: number): Promise<Float32Array>;
+  delete(store: Store): void;
+  /** @throws DeviceError when the GPU is lost */
+  expectAlive(): void;
+  dispose(): void;
+}

@@ -1,0 +1,65 @@
+/** The four steps of attend.ts one after another. */
+import type { Argument, Device, Store } from '../device.ts';
+import { context, scores, softmax, softmaxMoments, softmaxNumbers } from './attend.ts';
+import type { KeySource } from './keys.ts';
+
+/** Numbers of the scores that exist at once: 16 MiB, three times over. */
+const mostScores = 2 ** 22;
+
+/** A source of keys with the values of its arguments. */
+export interface AttentionKeys {
+  readonly source: KeySource;
+  readonly values: readonly Argument[];
+  /** Columns of the scores: every key of every query has one. */
+  readonly columns: number;
+}
+
+export interface ScoresCall {
+  readonly query: Store;
+  readonly key: Store;
+  readonly keys: AttentionKeys;
+  readonly heads: number;
+  /** Query i of `slots` is row first + i * step. */
+  readonly first: number;
+  readonly step: number;
+  readonly slots: number;
+}
+
+/** (heads * slots, columns), row head * slots + i. Masked columns are 0. */
+export function probabilities(device: Device, call: ScoresCall): Store {
+  const { query, key, keys, heads, first, step, slots } = call;
+  const { columns } = keys;
+  const { hidden, seenAbove } = softmaxNumbers;
+  const headDim = query.features / heads;
+  const rows = heads * slots;
+  const scored = device.run(scores(keys.source), rows, columns, [
+    ...[query, key, ...keys.values],
+    ...[first, step, slots, headDim, 1 / Math.sqrt(headDim), hidden],
+  ]);
+  const moments = device.run(softmaxMoments, rows, 2, [scored, columns, hidden, seenAbove]);
+  const result = device.run(softmax, rows, columns, [scored, moments, seenAbove]);
+  device.delete(scored);
+  device.delete(moments);
+  return result;
+}
+
+export type AttentionCall = Omit<ScoresCall, 'first' | 'step'> & { readonly value: Store };
+
+/** Rows of the result, a chunk at a time, to `put`. */
+export function attend(device: Device, call: AttentionCall, put: (result: Store, firstRow: number) => void): void {
+  const { query, key, value, keys, heads } = call;
+  const { columns } = keys;
+  const most = Math.max(1, Math.floor(mostScores / (heads * columns)));
+  const chunk = Math.ceil(call.slots / Math.ceil(call.slots / most));
+  for (let first = 0; first < call.slots; first += chunk) {
+    const slots = Math.min(chunk, call.slots - first);
+    const weights = probabilities(device, { query, key, keys, heads, first, step: 1, slots });
+    const headDim = query.features / heads;
+    const result = device.run(context(keys.source), slots, query.features, [
+      ...[weights, value, ...keys.values],
+      ...[first, slots, headDim, columns],
+    ]);
+    device.delete(weights);
+    put(result, first);
+  }
+}
