@@ -2,14 +2,16 @@ import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
 
 /**
- * WebGPU in Chromium, on SwiftShader where there is no GPU. A configuration of its own: the flags of vitest.browser.config.ts switch
+ * WebGPU, and WebGL2 through gpu.js, in Chromium; on SwiftShader where there is no GPU. A configuration of its own: the flags of vitest.browser.config.ts switch
  * the GPU process off, and this one needs it. CHROMIUM names the browser.
  */
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 export default defineConfig({
   test: {
-    include: ['conformance/browser-webgpu.test.ts'],
+    include: ['conformance/browser-{webgpu,gpujs,gpujs-model}.test.ts'],
+    // One page at a time: what plays GPU has few cores.
+    fileParallelism: false,
     testTimeout: 300_000,
     browser: {
       enabled: true,

@@ -1,22 +1,14 @@
 /** The oracle on WebGPU in a browser: the same shaders as in Node. `vitest run --config vitest.browser-webgpu.config.ts`. */
 import { describe, expect, it } from 'vitest';
-import { CaseError } from '../contract/errors.ts';
 import { createWebGpuKernels, openDevice } from '../gpu/webgpu/index.ts';
-import { type ReadFile, readCaseFrom, readManifestFrom } from './case.ts';
+import { readCaseFrom, readManifestFrom } from './case.ts';
+import { readFromPage as read } from './read-page.ts';
 import { buildReport, formatReport } from './report.ts';
 import { runCase } from './run.ts';
 import { engineSubject } from './subjects/engine.ts';
 
 /** Of the page; the types of this project know Node only. */
-const page = globalThis as unknown as { location: { origin: string }; navigator: { gpu?: GPU } };
-
-const read: ReadFile = async path => {
-  const response = await fetch(`${page.location.origin}/conformance/${path}`);
-  if (!response.ok) {
-    throw new CaseError({ where: 'readCase', name: path, expected: 'to be there', got: `status ${response.status}` });
-  }
-  return new Uint8Array(await response.arrayBuffer());
-};
+const page = globalThis as unknown as { navigator: { gpu?: GPU } };
 
 // Whoever runs this configuration wants WebGPU: a browser without it fails.
 describe('webgpu in a browser', () => {

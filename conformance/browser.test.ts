@@ -1,24 +1,13 @@
 /** The oracle in a browser: cases come by fetch, kernels by URL, and nothing of Node is there. `npm run test:browser`. */
 import { describe, expect, it } from 'vitest';
-import { CaseError } from '../contract/errors.ts';
 import { createWasmKernels } from '../wasm/index.ts';
-import { type ReadFile, readCaseFrom, readManifestFrom } from './case.ts';
+import { readCaseFrom, readManifestFrom } from './case.ts';
 import { createKernelsOnReference } from './kernels-on-reference.ts';
+import { readFromPage as read } from './read-page.ts';
 import { buildReport, formatReport } from './report.ts';
 import { runCase, type Subject } from './run.ts';
 import { engineSubject } from './subjects/engine.ts';
 import { referenceSubject } from './subjects/reference.ts';
-
-/** Of the page; the types of this project know Node only. */
-const { origin } = (globalThis as unknown as { location: { origin: string } }).location;
-
-const read: ReadFile = async path => {
-  const response = await fetch(`${origin}/conformance/${path}`);
-  if (!response.ok) {
-    throw new CaseError({ where: 'readCase', name: path, expected: 'to be there', got: `status ${response.status}` });
-  }
-  return new Uint8Array(await response.arrayBuffer());
-};
 
 const subjects: readonly Subject[] = [
   referenceSubject(),
