@@ -118,6 +118,11 @@ export interface Kernels {
   free(...handles: DeviceHandle[]): void;
   /** Bytes that can still be allocated, as far as is known before trying. Infinity when nothing is known. */
   availableBytes(): number;
+  /**
+   * So many bytes are going to be loaded and allocated: what can be done once for all of them may be done now. Only a hint; what cannot be had is
+   * refused when it is asked for.
+   */
+  reserve?(bytes: number): void;
   /** Gives everything back; no handle is good afterwards. */
   dispose(): void;
 

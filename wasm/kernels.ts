@@ -210,6 +210,10 @@ export class WasmKernels implements Kernels {
     return this.#arena.availableBytes;
   }
 
+  reserve(bytes: number): void {
+    this.#arena.reserve(bytes);
+  }
+
   dispose(): void {
     this.#instance?.team.dispose();
     this.#instance = null;

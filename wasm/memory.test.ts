@@ -97,6 +97,22 @@ describe('arena', () => {
     }
   });
 
+  it('grows once for what was reserved, and piece by piece when that is refused', () => {
+    for (const refused of [-1, 0]) {
+      const memory = new FakeMemory(refused);
+      const arena = new Arena(memory);
+      arena.reserve(20 * 100_000);
+      for (let i = 0; i < 20; i++) arena.allocate(100_000 - 64, 'test');
+      if (refused < 0) expect(memory.growths).toBe(1);
+      else expect(memory.growths).toBeGreaterThan(5);
+    }
+    const memory = new FakeMemory();
+    const arena = new Arena(memory, 2 ** 20);
+    arena.reserve(2 ** 21);
+    expect(memory.growths).toBe(0);
+    expect(() => arena.allocate(2 ** 21, 'test')).toThrow(MemoryError);
+  });
+
   it('refuses by arithmetic what cannot be addressed, without asking', () => {
     const memory = new FakeMemory();
     const arena = new Arena(memory);

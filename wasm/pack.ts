@@ -45,9 +45,11 @@ export function packLinear(
     for (let k = 0; k < inFeatures; k += mostFeatures) {
       const count = Math.min(mostFeatures, inFeatures - k);
       if (columns < panelColumns) floats.fill(0, rows, rows + panelColumns * count);
-      for (let column = 0; column < columns; column++) {
-        const from = (first + column) * inFeatures + k;
-        floats.set(weight.data.subarray(from, from + count), rows + column * count);
+      // Whole rows lie one after another, so one copy takes all of them.
+      const [pieces, length] = count === inFeatures ? [1, columns * count] : [columns, count];
+      for (let piece = 0; piece < pieces; piece++) {
+        const from = (first + piece) * inFeatures + k;
+        floats.set(weight.data.subarray(from, from + length), rows + piece * count);
       }
       packPanel(4 * (at + panelColumns * (k + 1)), 4 * rows, count);
     }

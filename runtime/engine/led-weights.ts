@@ -8,7 +8,7 @@ import type { DeviceHandle, DeviceLinear, DeviceNorm, Kernels } from '../../cont
 import type { LoadOptions } from '../../contract/model.ts';
 import type { Tensor } from '../../contract/tensor.ts';
 import { expectNotAborted } from './turns.ts';
-import { type EmbeddingTables, expectRoomForWeights, type LayerWeights, pairReader } from './weights.ts';
+import { type EmbeddingTables, type LayerWeights, makeRoomForWeights, pairReader } from './weights.ts';
 
 /** One of the two attentions of a decoder layer, with the norm behind it. */
 export interface AttentionWeights {
@@ -59,7 +59,7 @@ export async function loadLedWeights(
   checkpoint: LedCheckpoint,
   options: LoadOptions,
 ): Promise<LedWeights> {
-  expectRoomForWeights(kernels, bytesOnDevice(checkpoint));
+  makeRoomForWeights(kernels, bytesOnDevice(checkpoint));
   const handles: DeviceHandle[] = [];
   try {
     return await loadAll(kernels, checkpoint, options, handles);

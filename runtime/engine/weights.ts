@@ -67,7 +67,7 @@ export async function loadWeights(
   checkpoint: Checkpoint,
   options: LoadOptions,
 ): Promise<ModelWeights> {
-  expectRoom(kernels, checkpoint);
+  makeRoom(kernels, checkpoint);
   const handles: DeviceHandle[] = [];
   try {
     return await loadAll(kernels, checkpoint, options, handles);
@@ -77,28 +77,30 @@ export async function loadWeights(
   }
 }
 
-/** Refuses by arithmetic, before anything is read. @throws MemoryError */
-function expectRoom(kernels: Kernels, checkpoint: Checkpoint): void {
+/** Refuses by arithmetic, before anything is read, and announces what is coming. @throws MemoryError */
+function makeRoom(kernels: Kernels, checkpoint: Checkpoint): void {
   const { head, tieWordEmbeddings } = checkpoint.config;
   const elements = (name: string): number => checkpoint.shape(name).reduce((product, extent) => product * extent, 1);
   const onDevice = checkpoint.names.filter(name => !/^embeddings\.\w+_embeddings\.weight$/.test(name));
   let needed = 4 * onDevice.reduce((sum, name) => sum + elements(name), 0);
   // The tied decoder is the word table once more, in the backend's layout.
   if (head === 'maskedLm' && tieWordEmbeddings) needed += 4 * elements('embeddings.word_embeddings.weight');
-  expectRoomForWeights(kernels, needed);
+  makeRoomForWeights(kernels, needed);
 }
 
 /** @throws MemoryError when the backend cannot hold so many bytes more */
-export function expectRoomForWeights(kernels: Kernels, needed: number): void {
+export function makeRoomForWeights(kernels: Kernels, needed: number): void {
   const room = kernels.availableBytes();
-  if (needed <= room) return;
-  throw new MemoryError({
-    where: 'engine.load',
-    name: 'weights',
-    expected: `at most ${room} bytes (what ${kernels.name} can still hold)`,
-    got: `${needed} bytes`,
-    hint: 'use a smaller checkpoint, or dispose of models that are no longer needed.',
-  });
+  if (needed > room) {
+    throw new MemoryError({
+      where: 'engine.load',
+      name: 'weights',
+      expected: `at most ${room} bytes (what ${kernels.name} can still hold)`,
+      got: `${needed} bytes`,
+      hint: 'use a smaller checkpoint, or dispose of models that are no longer needed.',
+    });
+  }
+  kernels.reserve?.(needed);
 }
 
 async function loadAll(
