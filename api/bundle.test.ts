@@ -23,6 +23,8 @@ test('a page can be built with it', async () => {
   const modules = chunks.flatMap(({ moduleIds }) => moduleIds).map(id => id.replaceAll('\\', '/'));
   expect(modules.some(id => id.endsWith('api/pipeline.ts'))).toBe(true);
   expect(modules.some(id => id.endsWith('api/hub/url-files.ts'))).toBe(true);
+  // gpu.js has to be asked for.
+  expect(modules.filter(id => /gpu.gpujs.|node_modules.gpu\.js./.test(id))).toEqual([]);
   const ofNode = modules.filter(id => /-node\.ts$/.test(id) || id.includes('node_modules'));
   // Both are imported only where an address begins with file:.
   expect(ofNode.map(id => id.replace(/.*\//, '')).sort()).toEqual(['read-module-node.ts', 'start-worker-node.ts']);

@@ -1,6 +1,7 @@
 /** A model source → a model on a device, with its tokenizer; everything is given back together. */
 import type { LongformerConfig } from '../contract/config.ts';
 import type { GenerationOptions } from '../contract/generation.ts';
+import type { Kernels } from '../contract/kernels.ts';
 import type { LedModel, LoadOptions, LongformerModel } from '../contract/model.ts';
 import { readGenerationSettings } from '../runtime/checkpoint/generation-settings.ts';
 import type { OpenLedOptions, OpenOptions } from '../runtime/checkpoint/open.ts';
@@ -11,8 +12,8 @@ import type { HubOptions } from './hub/hub-options.ts';
 import { type ModelSource, openSource, openTokenizer } from './model-source.ts';
 
 export interface PretrainedOptions extends HubOptions, DeviceOptions, TokenizerOptions {
-  /** wasm (the default), reference or webgpu. */
-  readonly device?: string;
+  /** wasm (the default), reference, webgpu or gpujs; or kernels of your own, which are disposed of with the model. */
+  readonly device?: string | Kernels;
   /** Called with the share of the tensors that are loaded, 0..1. */
   readonly onProgress?: (done: number) => void;
 }

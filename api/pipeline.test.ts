@@ -297,7 +297,7 @@ describe('loading', () => {
     [
       'another device',
       () => pipeline('fill-mask', join(models, 'fill-mask'), { device: 'tpu' }),
-      'UnsupportedError: createDevice: "device" expected one of wasm, reference, webgpu, got tpu.',
+      'UnsupportedError: createDevice: "device" expected one of wasm, reference, webgpu, gpujs, got tpu.',
     ],
     [
       'another number format',

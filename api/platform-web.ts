@@ -1,4 +1,5 @@
 /** What a page does where Node does something else. In a bundle for a page this file stands for platform.ts: "browser" in package.json. */
+import { UnsupportedError } from '../contract/errors.ts';
 import type { Kernels } from '../contract/kernels.ts';
 import type { CheckpointFiles } from '../runtime/checkpoint/open.ts';
 import type { HubOptions } from './hub/hub-options.ts';
@@ -14,4 +15,18 @@ export async function openNamed(name: string, options: HubOptions): Promise<Chec
 export async function createWebGpu(): Promise<Kernels> {
   const { createWebGpuKernels } = await import('../gpu/webgpu/index.ts');
   return createWebGpuKernels();
+}
+
+/**
+ * gpu.js is larger than everything else together, so only pages that import its kernels themselves carry it.
+ * @throws UnsupportedError that says how
+ */
+export async function createGpuJs(): Promise<Kernels> {
+  throw new UnsupportedError({
+    where: 'createDevice',
+    name: 'device',
+    expected: 'kernels instead of the name gpujs, in a page',
+    got: 'gpujs',
+    hint: "import { createGpuJsKernels } from 'longformer/gpu/gpujs', and pass device: await createGpuJsKernels().",
+  });
 }

@@ -18,6 +18,13 @@ export async function createWebGpu(): Promise<Kernels> {
   return createWebGpuKernels();
 }
 
+/** @throws UnsupportedError without a GPU, or without the packages `gpu.js` and `webgpu` on Node; in a page always. */
+export async function createGpuJs(): Promise<Kernels> {
+  if (!isNode()) return page.createGpuJs();
+  const { createGpuJsKernels } = await import('../gpu/gpujs/index-node.ts');
+  return createGpuJsKernels();
+}
+
 /** Node, and what behaves like it: Deno and Bun. */
 function isNode(): boolean {
   const { process } = globalThis as { process?: { versions?: { node?: string } } };

@@ -2,7 +2,7 @@
 import { UnsupportedError } from '../contract/errors.ts';
 import type { Backend } from '../contract/model.ts';
 
-export const backendNames = ['reference', 'wasm', 'webgpu'] as const;
+export const backendNames = ['reference', 'wasm', 'webgpu', 'gpujs'] as const;
 export type BackendName = (typeof backendNames)[number];
 
 export interface BackendOptions {
@@ -28,6 +28,12 @@ export async function createBackendNamed(name: string, { threads = 1 }: BackendO
       const { createBackend } = await import('../runtime/engine/backend.ts');
       const { createWebGpuKernels } = await import('../gpu/webgpu/index-node.ts');
       return createBackend(await createWebGpuKernels());
+    }
+    case 'gpujs': {
+      expectOneThread(name, threads);
+      const { createBackend } = await import('../runtime/engine/backend.ts');
+      const { createGpuJsKernels } = await import('../gpu/gpujs/index-node.ts');
+      return createBackend(await createGpuJsKernels());
     }
     default:
       throw new UnsupportedError({

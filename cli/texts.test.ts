@@ -88,7 +88,7 @@ describe('where texts come from', () => {
       ['a', '--backend', 'abacus'],
       '',
       1,
-      'E_UNSUPPORTED: createDevice: "device" expected one of wasm, reference, webgpu, got abacus.\n',
+      'E_UNSUPPORTED: createDevice: "device" expected one of wasm, reference, webgpu, gpujs, got abacus.\n',
     ],
     ['a flag nobody knows', ['a', '--loud'], '', 2, "error: unknown option '--loud'\n"],
   ])('refuses %s', (_, args, input, code, message) => {

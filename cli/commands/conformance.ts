@@ -7,6 +7,7 @@ import { conformanceDirectory } from '../../conformance/read-case.ts';
 import { buildReport, formatReport } from '../../conformance/report.ts';
 import type { Subject } from '../../conformance/run.ts';
 import { engineSubject } from '../../conformance/subjects/engine.ts';
+import { gpuJsSubject } from '../../conformance/subjects/gpujs-node.ts';
 import { recordedSubject } from '../../conformance/subjects/recorded.ts';
 import { referenceSubject } from '../../conformance/subjects/reference.ts';
 import { webGpuSubject } from '../../conformance/subjects/webgpu-node.ts';
@@ -22,10 +23,11 @@ const subjects: Record<string, () => Subject | Promise<Subject>> = {
   'wasm-threads': () => engineSubject('wasm-threads', 'float32', () => createWasmKernels({ threads: 2 })),
   webgpu: () => webGpuSubject(),
   'webgpu-f16': () => webGpuSubject({ weights: 'float16' }),
+  gpujs: () => gpuJsSubject(),
 };
 
 /** Those that run on every machine. A GPU is asked for by name, and whether there is one is then said. */
-const usualSubjects = Object.keys(subjects).filter(name => !name.startsWith('webgpu'));
+const usualSubjects = Object.keys(subjects).filter(name => !/gpu/.test(name));
 
 export function conformanceCommand(): Command {
   return new Command('conformance')

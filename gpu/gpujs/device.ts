@@ -1,8 +1,8 @@
 /**
  * What the kernels need of a GPU: stores of float32 numbers, programs that make new stores of old ones, one way back.
  *
- * A store is written by one program and never again; a handle of the seam changes by owning another store. webgl2.ts is the one
- * implementation for browsers, dawn.ts the one for Node.
+ * A store is written by one program and never again; a handle of the seam changes by owning another store. webgl2.ts has textures, for
+ * browsers; webgpu.ts has buffers, for Node.
  */
 import type { Program } from './program.ts';
 
@@ -33,8 +33,8 @@ export interface Device {
   readonly availableBytes: number;
   /** A store without contents of its own. name: as messages should say it. @throws MemoryError */
   make(where: string, name: string, rows: number, features: number): Store;
-  /** Overwrites numbers from `first` on. */
-  upload(store: Store, first: number, values: Float32Array): void;
+  /** Overwrites numbers from `first` on. The store to use from now on: what a program made may have to be copied first. @throws MemoryError */
+  upload(store: Store, first: number, values: Float32Array<ArrayBuffer>): Store;
   /** A new store (rows, features), computed. @throws MemoryError, DeviceError, UnsupportedError */
   run(program: Program, rows: number, features: number, values: readonly Argument[]): Store;
   /** Waits. @throws DeviceError, MemoryError, also for earlier calls */

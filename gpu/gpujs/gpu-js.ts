@@ -30,6 +30,8 @@ export interface GpuJs {
   readonly Texture: new (settings: object) => object;
   readonly WebGL2Kernel: KernelClass;
   readonly WebGPUKernel: KernelClass;
+  readonly WebGPUBufferResult: new (settings: object) => object;
+  readonly WebGPUContext: { acquire(): Promise<object>; destroy(): Promise<void> };
 }
 
 /** @throws UnsupportedError when the package is not installed */

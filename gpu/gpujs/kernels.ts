@@ -56,14 +56,14 @@ export class GpuJsKernels implements Kernels {
     const [outFeatures, inFeatures] = weight.shape as [number, number];
     const name = `weight (${outFeatures}, ${inFeatures})`;
     const handle = this.#make(Linear, 'loadLinear', [[name, inFeatures + 1, outFeatures]]);
-    packLinear(weight, bias, (values, first) => this.#device.upload(handle.store, first, values));
+    packLinear(weight, bias, (values, first) => this.#upload(handle, first, values));
     return Object.assign(handle, { inFeatures, outFeatures }) as unknown as DeviceLinear;
   }
 
   loadNorm(gamma: Tensor, beta: Tensor): DeviceNorm {
     const features = gamma.data.length;
     const handle = this.#make(Norm, 'loadNorm', [[`norm (${features})`, 2, features]]);
-    this.#device.upload(handle.store, 0, new Float32Array([...gamma.data, ...beta.data]));
+    this.#upload(handle, 0, new Float32Array([...gamma.data, ...beta.data]));
     return Object.assign(handle, { features }) as unknown as DeviceNorm;
   }
 
@@ -78,15 +78,13 @@ export class GpuJsKernels implements Kernels {
       [name, bounds.length, 2],
       [name, globalCount, 1],
     ]);
-    [tokens, documents, globals].forEach((values, i) => {
-      this.#device.upload(handle.stores[i]!, 0, values);
-    });
+    handle.stores = [tokens, documents, globals].map((values, i) => this.#device.upload(handle.stores[i]!, 0, values));
     return Object.assign(handle, { length, globalCount, bounds, firstGlobals }) as unknown as DeviceSequence;
   }
 
   loadIndices(rows: Int32Array): DeviceIndices {
     const handle = this.#make(Indices, 'loadIndices', [[`indices (${rows.length})`, rows.length, 1]]);
-    this.#device.upload(handle.store, 0, Float32Array.from(rows));
+    this.#upload(handle, 0, Float32Array.from(rows));
     return Object.assign(handle, { length: rows.length, values: rows.slice() }) as unknown as DeviceIndices;
   }
 
@@ -96,7 +94,7 @@ export class GpuJsKernels implements Kernels {
       throw new TypeError(`gpujs: ${rows.length} row numbers for a handle with ${handle.length}`);
     }
     handle.values = rows.slice();
-    this.#device.upload(handle.store, 0, Float32Array.from(rows));
+    this.#upload(handle, 0, Float32Array.from(rows));
   }
 
   allocate(rows: number, features: number): DeviceRows {
@@ -108,7 +106,7 @@ export class GpuJsKernels implements Kernels {
   write(target: DeviceRows, values: Float32Array | Float64Array, firstRow = 0): void {
     const rows = this.#use(target, Rows);
     expectInside(rows, firstRow, values.length / rows.features);
-    this.#device.upload(rows.store, firstRow * rows.features, new Float32Array(values));
+    this.#upload(rows, firstRow * rows.features, new Float32Array(values));
   }
 
   /** @throws DeviceError, MemoryError, also for earlier calls that the GPU refused */
@@ -320,6 +318,11 @@ export class GpuJsKernels implements Kernels {
     this.#replace(to, joined);
   }
 
+  /** Overwrites numbers of a handle's first store. */
+  #upload(handle: Handle, first: number, values: Float32Array<ArrayBuffer>): void {
+    handle.stores[0] = this.#device.upload(handle.store, first, values);
+  }
+
   #replace(to: Rows, store: Store): void {
     this.#device.delete(to.store);
     to.stores = [store];
@@ -335,8 +338,8 @@ export class GpuJsKernels implements Kernels {
     const name = dilation.join();
     const known = this.#dilations.get(name);
     if (known) return known;
-    const store = this.#device.make('dilation', `dilation (${dilation.length})`, dilation.length, 1);
-    this.#device.upload(store, 0, Float32Array.from(dilation));
+    const made = this.#device.make('dilation', `dilation (${dilation.length})`, dilation.length, 1);
+    const store = this.#device.upload(made, 0, Float32Array.from(dilation));
     this.#dilations.set(name, store);
     if (this.#dilations.size > mostDilations) {
       const [oldest, spent] = this.#dilations.entries().next().value!;

@@ -19,7 +19,7 @@ export function expectExact(where: string, name: string, number: number): void {
 export function packLinear(
   weight: Tensor,
   bias: Tensor | null,
-  upload: (values: Float32Array, first: number) => void,
+  upload: (values: Float32Array<ArrayBuffer>, first: number) => void,
 ): void {
   const [outFeatures, inFeatures] = weight.shape as [number, number];
   const blockRows = Math.max(1, Math.floor(2 ** 20 / outFeatures));
@@ -38,11 +38,11 @@ export function packLinear(
 
 export interface SequenceTables {
   /** (T, 4) */
-  readonly tokens: Float32Array;
+  readonly tokens: Float32Array<ArrayBuffer>;
   /** (N + 1, 2) */
-  readonly documents: Float32Array;
+  readonly documents: Float32Array<ArrayBuffer>;
   /** (G) */
-  readonly globals: Float32Array;
+  readonly globals: Float32Array<ArrayBuffer>;
   readonly bounds: Int32Array;
   readonly firstGlobals: Int32Array;
 }

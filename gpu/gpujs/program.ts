@@ -54,7 +54,7 @@ export const sumInBlocks = (total: string, index: string, count: string, term: s
   let ${total} = 0;
   for (let block = 0; block < ${count}; block += 32) {
     let part = 0;
-    for (let ${index} = block; ${index} < block + 32; ${index}++) {
+    for (let ${index} = block; ${index} < block + 32; ${index} += 1) {
       if (${index} < ${count}) {
         ${term}
       }

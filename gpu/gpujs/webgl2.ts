@@ -108,7 +108,7 @@ export class WebGl2Device implements Device {
     return { rows, features, bytes, value, texture, width, height };
   }
 
-  upload(given: Store, first: number, values: Float32Array): void {
+  upload(given: Store, first: number, values: Float32Array<ArrayBuffer>): Store {
     this.expectAlive();
     const { texture, width } = given as TextureStore;
     const gl = this.#gl;
@@ -130,6 +130,7 @@ export class WebGl2Device implements Device {
       done += count;
     }
     this.#ledger.uploadedBytes += values.byteLength;
+    return given;
   }
 
   run(program: Program, rows: number, features: number, values: readonly Argument[]): Store {

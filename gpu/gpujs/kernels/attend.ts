@@ -48,7 +48,7 @@ export const softmaxMoments = program(
   { scores: 'Rows', columns: 'Integer', hidden: 'Float', seenAbove: 'Float' },
   `
   let largest = hidden;
-  for (let column = 0; column < columns; column++) {
+  for (let column = 0; column < columns; column += 1) {
     const score = scores[row][column];
     largest = Math.max(largest, score);
   }

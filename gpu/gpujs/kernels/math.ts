@@ -112,3 +112,5 @@ export function activate(name: Activation): Helper[] {
   const exponential = called.length > 0 || body.includes('decay(') ? [decay] : [];
   return [...exponential, ...called, { name: 'activate', argumentNames: ['x'], body }];
 }
+
+export const activations = Object.keys(bodies) as Activation[];

@@ -26,7 +26,7 @@ export const invertRows = program(
   { targets: 'Rows', count: 'Integer' },
   `
   let found = -1;
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < count; i += 1) {
     const target = targets[i][0];
     if (target === row) { found = i; }
   }
