@@ -1,43 +1,40 @@
-/** Whole models on WebGPU: what they promise beyond right numbers, and what happens when something goes wrong. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/** Whole models on WebGPU: what they promise beyond right numbers. When something goes wrong: webgpu-faults.test.ts. */
 import { describe, expect, it } from 'vitest';
-import { DeviceError, LongformerError, MemoryError, UnsupportedError } from '../contract/errors.ts';
-import type { Kernels } from '../contract/kernels.ts';
-import type { EncoderInputs, EncoderOutputs, LongformerModel } from '../contract/model.ts';
-import { createWebGpuKernels, gpuOfNode, openDevice } from '../gpu/webgpu/index-node.ts';
-import { openCheckpoint } from '../runtime/checkpoint/open-node.ts';
-import { createBackend } from '../runtime/engine/backend.ts';
+import { UnsupportedError } from '../contract/errors.ts';
+import type { EncoderOutputs } from '../contract/model.ts';
+import { createWebGpuKernels, gpuOfNode } from '../gpu/webgpu/index-node.ts';
 import { createWasmKernels } from '../wasm/index.ts';
-import { conformanceDirectory } from './read-case.ts';
 import { deviceOrReason } from './subjects/webgpu-node.ts';
+import { deviceWith, documents, load, loadLed, numbers } from './webgpu-small-models.ts';
 
 const device = await deviceOrReason();
 const missing = device instanceof UnsupportedError;
 const shared = device as GPUDevice;
 
-async function load(kernels: Kernels, name = 'encoder-2-layers'): Promise<LongformerModel> {
-  const checkpoint = await openCheckpoint(`${conformanceDirectory()}/models/${name}`);
-  try {
-    return await createBackend(kernels).loadLongformer(checkpoint);
-  } finally {
-    await checkpoint.close();
-  }
-}
-
-const documents: EncoderInputs[] = [1, 7, 40, 9].map((length, document) => ({
-  inputIds: Int32Array.from({ length }, (_, t) => (t === 0 ? 0 : 3 + ((7 * t + 5 * document) % 28))),
-  globalAttentionMask: Int32Array.from({ length }, (_, t) => Number(document % 2 === 1 && t % 5 === 0)),
-}));
-
-const numbers = (outputs: EncoderOutputs[]): number[] =>
-  outputs.flatMap(output => Object.values(output).flatMap(tensor => [...tensor.data]));
-
 const distance = (a: readonly number[], b: readonly number[]): number => {
   expect(a.length).toBe(b.length);
   return Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
 };
+
+/** The device, and its buffers that are alive, whoever made them. */
+function countingDevice() {
+  const alive = new Set<GPUBuffer>();
+  let made = 0;
+  const counted = deviceWith(shared, {
+    createBuffer(descriptor) {
+      const buffer = shared.createBuffer(descriptor);
+      const destroy = buffer.destroy.bind(buffer);
+      buffer.destroy = () => {
+        alive.delete(buffer);
+        destroy();
+      };
+      alive.add(buffer);
+      made++;
+      return buffer;
+    },
+  });
+  return { device: counted, alive, made: () => made };
+}
 
 describe.skipIf(missing)('a model on WebGPU', () => {
   it('gives the same bits in every run, and in every schedule nearly those of wasm', async () => {
@@ -74,18 +71,53 @@ describe.skipIf(missing)('a model on WebGPU', () => {
   });
 
   it('a hundred passes leave its buffers flat; disposed of, it gives everything back', async () => {
-    const kernels = await createWebGpuKernels({ device: shared, maximumMemoryBytes: 2 ** 26 });
+    const { device: counted, alive } = countingDevice();
+    const kernels = await createWebGpuKernels({ device: counted, maximumMemoryBytes: 2 ** 26 });
     const empty = kernels.availableBytes();
     const model = await load(kernels);
     await model.forward(documents);
     const { buffers, bytes } = kernels.statistics;
+    const before = alive.size;
     for (let pass = 0; pass < 100; pass++) await model.forward(documents.slice(pass % 3));
     expect(kernels.statistics).toMatchObject({ buffers, bytes });
+    expect(alive.size).toBe(before);
     model.dispose();
     // What global attention keeps between calls stays: the next model will need it too.
     expect(empty - kernels.availableBytes()).toBeLessThan(2 ** 18);
     kernels.dispose();
     expect(kernels.statistics).toMatchObject({ buffers: 0, bytes: 0 });
+    expect(alive.size).toBe(0);
+  });
+
+  it('a decoding step is one submit and one wait, makes no buffer, and uploads the new tokens only', async () => {
+    const { device: counted, alive, made } = countingDevice();
+    const kernels = await createWebGpuKernels({ device: counted });
+    const model = await loadLed(kernels);
+    const source = await model.encode(documents.slice(1, 3).map(({ inputIds }) => ({ inputIds: inputIds! })));
+    const parents = Int32Array.of(1, 0, 2, 2); // two beams for each document
+    const run = async (): Promise<number[]> => {
+      const decoding = model.startDecoding(source, Int32Array.of(0, 0, 1, 1), 12);
+      const logits = [...(await decoding.prefill(Int32Array.of(2, 2, 2, 2)))];
+      for (let step = 0; step < 11; step++) {
+        const { statistics } = kernels;
+        const buffers = made();
+        logits.push(...(await decoding.step(Int32Array.of(5, 6, 7, 5 + step), parents)));
+        expect(kernels.statistics.submits - statistics.submits).toBe(1);
+        expect(kernels.statistics.reads - statistics.reads).toBe(1);
+        expect(made() - buffers).toBe(0);
+        // Four embedded tokens, and row numbers of the cache.
+        const uploaded = kernels.statistics.uploadedBytes - statistics.uploadedBytes;
+        expect(uploaded).toBeLessThan(4 * 4 * model.config.hiddenSize + 4 * 4 * 12 * 2 + 1);
+      }
+      decoding.dispose();
+      return logits;
+    };
+    const first = await run();
+    const before = alive.size;
+    expect(await run()).toEqual(first);
+    expect(alive.size).toBe(before);
+    kernels.dispose();
+    expect(alive.size).toBe(0);
   });
 
   it('two passes at once do not disturb each other', async () => {
@@ -103,6 +135,7 @@ describe.skipIf(missing)('a model on WebGPU', () => {
     const controller = new AbortController();
     const run = model.forward(documents, { signal: controller.signal, onProgress: () => controller.abort() });
     await expect(run).rejects.toMatchObject({ code: 'E_ABORTED' });
+    expect(kernels.statistics).toMatchObject({ buffers, submits });
     expect(numbers(await model.forward(documents))).toEqual(whole);
     expect(kernels.statistics).toMatchObject({ buffers });
     // Nothing of the aborted pass was submitted: one read for each output of the whole one.
@@ -116,125 +149,6 @@ describe.skipIf(missing)('a model on WebGPU', () => {
     const poolers = (outputs: EncoderOutputs[]): number[] =>
       outputs.flatMap(({ poolerOutput }) => [...poolerOutput!.data]);
     expect(distance(poolers(few), poolers(whole))).toBeLessThan(2e-6);
-  });
-});
-
-describe.skipIf(missing)('bad luck on WebGPU', () => {
-  const fails = async (run: Promise<unknown>): Promise<LongformerError> => {
-    const error = await run.then(
-      () => null,
-      (reason: unknown) => reason,
-    );
-    expect(error).toBeInstanceOf(LongformerError);
-    return error as LongformerError;
-  };
-
-  it('a device lost in mid-run is a typed error, and the next model works', async () => {
-    const own = await openDevice({ gpu: await gpuOfNode() });
-    const kernels = await createWebGpuKernels({ device: own });
-    const model = await load(kernels);
-    await model.forward(documents);
-    const run = model.forward(documents, { onProgress: done => done < 1 && own.destroy() });
-    const error = await fails(run);
-    expect(error).toBeInstanceOf(DeviceError);
-    expect(error).toMatchObject({ code: 'E_DEVICE', reason: 'Lost' });
-    expect(error.message).toMatch(
-      /^webgpu: "device" expected to answer, got a lost device \(destroyed: .*\)\.\n {2}Hint: make new kernels; everything on this device is gone\.$/s,
-    );
-    expect(await fails(model.forward(documents))).toMatchObject({ reason: 'Lost' });
-    model.dispose();
-    kernels.dispose();
-    const next = await load(await createWebGpuKernels());
-    expect(numbers(await next.forward(documents)).every(Number.isFinite)).toBe(true);
-  });
-
-  it('a device lost while a result is awaited is the same error', async () => {
-    const own = await openDevice({ gpu: await gpuOfNode() });
-    const kernels = await createWebGpuKernels({ device: own });
-    const rows = kernels.allocate(4, 4);
-    const read = kernels.read(rows, 0, 4);
-    own.destroy();
-    expect(await fails(read)).toMatchObject({ code: 'E_DEVICE', reason: 'Lost' });
-    kernels.free(rows); // cleaning up is no second error
-  });
-
-  it('no adapter', async () => {
-    const gpu = { requestAdapter: async () => null } as unknown as GPU;
-    expect((await fails(createWebGpuKernels({ gpu }))).message).toBe(
-      'webgpu: "adapter" expected a GPU with a driver for WebGPU, got none.\n' +
-        '  Hint: on Linux install the Vulkan loader and a driver (libvulkan1, mesa-vulkan-drivers or that of the vendor), or use the backend wasm.',
-    );
-  });
-
-  it('float16 weights on a device without them', async () => {
-    if (shared.features.has('shader-f16')) return;
-    expect((await fails(createWebGpuKernels({ device: shared, weights: 'float16' }))).message).toBe(
-      'webgpu: "shader-f16" expected a feature of the adapter, got none.\n  Hint: use weights in float32.',
-    );
-  });
-
-  it('weights that are not finite are refused while they are read, before the device sees them', async () => {
-    const kernels = await createWebGpuKernels({ device: shared });
-    const directory = `${conformanceDirectory()}/models/encoder-2-layers`;
-    const file = new Uint8Array(readFileSync(`${directory}/model.safetensors`));
-    // The last number of the file: float32 0x7fc00000.
-    file.set([0, 0, 0xc0, 0x7f], file.length - 4);
-    const broken = mkdtempSync(join(tmpdir(), 'longformer-webgpu-'));
-    cpSync(`${directory}/config.json`, join(broken, 'config.json'));
-    writeFileSync(join(broken, 'model.safetensors'), file);
-    const checkpoint = await openCheckpoint(broken);
-    expect(await fails(createBackend(kernels).loadLongformer(checkpoint))).toMatchObject({ reason: 'NotFinite' });
-    await checkpoint.close();
-    rmSync(broken, { recursive: true });
-    expect(kernels.statistics.bytes).toBeLessThan(2 ** 21 + 2 * 4 * 57 * 16 + 1);
-    kernels.dispose();
-  });
-
-  it('a buffer over the limit is refused before it is made, by the name of the limit', async () => {
-    const kernels = await createWebGpuKernels({ device: shared, mostBindingBytes: 2 ** 20 });
-    const { buffers } = kernels.statistics;
-    expect(() => kernels.allocate(16_384, 4096)).toThrow(MemoryError);
-    expect(() => kernels.allocate(16_384, 4096)).toThrow(
-      'webgpu.allocate: "rows (16384, 4096)" expected at most 1048576 bytes (maxStorageBufferBindingSize), got 268435456.\n' +
-        '  Hint: run fewer or shorter documents at once, or use an adapter with a larger limit.',
-    );
-    expect(kernels.statistics.buffers).toBe(buffers);
-    kernels.dispose();
-  });
-
-  it('more than maximumMemoryBytes is refused, and what was made for it given back', async () => {
-    const kernels = await createWebGpuKernels({ device: shared, maximumMemoryBytes: 2 ** 22 });
-    const room = kernels.availableBytes();
-    expect(() => kernels.allocate(1024, 1024)).toThrow(
-      `webgpu.allocate: "rows (1024, 1024)" expected at most ${room} bytes (left of maximumMemoryBytes), got 4194304.\n` +
-        '  Hint: dispose of models that are no longer needed.',
-    );
-    const weight = { shape: [600, 600], data: new Float32Array(360_000) };
-    expect(() => {
-      for (;;) kernels.loadLinear(weight, null);
-    }).toThrow(MemoryError);
-    const { buffers } = kernels.statistics;
-    expect(() => kernels.loadLinear(weight, null)).toThrow(MemoryError);
-    expect(kernels.statistics.buffers).toBe(buffers);
-    kernels.dispose();
-  });
-
-  it('handles are refused after free, after dispose, from elsewhere and of another kind', async () => {
-    const kernels = await createWebGpuKernels({ device: shared });
-    const other = await createWebGpuKernels({ device: shared });
-    const [rows, kept] = [kernels.allocate(2, 2), kernels.allocate(2, 2)];
-    kernels.free(rows);
-    expect(() => kernels.free(rows)).toThrow('webgpu: this Rows was freed before');
-    expect(() => kernels.write(rows, Float32Array.of(1))).toThrow(/freed/);
-    await expect(other.read(kept, 0, 1)).rejects.toThrow(
-      'webgpu: expected a handle of kind Rows made by these kernels',
-    );
-    expect(() => kernels.gatherRows(kept, kept, kept as never)).toThrow(TypeError);
-    await expect(kernels.read(kept, 1, 2)).rejects.toThrow('webgpu: rows 1..3 of a handle with 2 rows');
-    expect(() => kernels.write(kept, new Float32Array(6))).toThrow(TypeError);
-    kernels.dispose();
-    expect(() => kernels.allocate(1, 1)).toThrow('webgpu: these kernels were disposed of');
-    other.dispose();
   });
 });
 

@@ -25,7 +25,7 @@ export interface Block {
   readonly scratch: boolean;
   /** Set by `release`: nobody will read it any more; commands that were recorded before may. */
   released: boolean;
-  /** Why the device did not have it, once that is known. */
+  /** Why nobody can use what is in it, once that is known: the device did not have it, or a submit that wrote to it failed. */
   refusal: LongformerError | null;
 }
 
@@ -38,6 +38,7 @@ export class Buffers {
   readonly limits: Limits;
   readonly #maximumBytes: number;
   readonly #idle: GPUBuffer[] = [];
+  readonly #refusedStagings = new WeakMap<GPUBuffer, LongformerError>();
   #next = 0;
   #bytes = 0;
   #count = 0;
@@ -87,14 +88,13 @@ export class Buffers {
       'left of maximumMemoryBytes',
       'dispose of models that are no longer needed.',
     );
-    const refuse = (error: LongformerError): void => {
-      block.refusal = error;
-    };
     const flags = usage.storage | usage.copySource | usage.copyTarget;
     const buffer = this.#health.watch(
       `${where} ${name}`,
       () => this.#device.createBuffer({ size: bytes, usage: flags }),
-      refuse,
+      error => {
+        block.refusal ??= error;
+      },
     );
     const block: Block = { id: this.#next++, buffer, bytes, scratch, released: false, refusal: null };
     this.#bytes += bytes;
@@ -126,7 +126,13 @@ export class Buffers {
   upload(block: Block, byteOffset: number, data: ArrayBufferView<ArrayBuffer>): void {
     if (data.byteLength === 0) return;
     this.#uploaded += data.byteLength;
-    this.#health.watch('write', () => this.#device.queue.writeBuffer(block.buffer, byteOffset, data));
+    this.#health.watch(
+      'write',
+      () => this.#device.queue.writeBuffer(block.buffer, byteOffset, data),
+      error => {
+        block.refusal ??= error;
+      },
+    );
   }
 
   destroy(block: Block): void {
@@ -140,10 +146,18 @@ export class Buffers {
     const at = this.#idle.findIndex(({ size }) => size >= bytes);
     if (at >= 0) return this.#idle.splice(at, 1)[0]!;
     const size = Math.max(4096, 2 ** Math.ceil(Math.log2(bytes)));
-    return this.#device.createBuffer({
+    const descriptor = {
       size: Math.min(size, Math.max(bytes, this.limits.maxBufferSize)),
       usage: usage.mapRead | usage.copyTarget,
-    });
+    };
+    const staging = this.#health.watch(
+      'read',
+      () => this.#device.createBuffer(descriptor),
+      error => {
+        if (error) this.#refusedStagings.set(staging, error);
+      },
+    );
+    return staging;
   }
 
   /** Waits for the copy and takes its bytes. @throws DeviceError, MemoryError */
@@ -157,7 +171,8 @@ export class Buffers {
       return result;
     } catch (cause) {
       staging.destroy();
-      return await this.#health.explain(cause);
+      await this.#health.settle();
+      throw this.#refusedStagings.get(staging) ?? (await this.#health.explain(cause));
     }
   }
 

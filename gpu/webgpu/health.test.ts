@@ -25,33 +25,41 @@ describe('health of a device', () => {
   it('says nothing when nothing happened, and leaves no scope open', async () => {
     const { device, scopes } = fakeDevice({});
     const health = new Health(device);
-    expect(health.watch('submit', () => 7)).toBe(7);
+    const verdicts: unknown[] = [];
+    const verdict = (error: unknown) => void verdicts.push(error);
+    expect(health.watch('submit', () => 7, verdict)).toBe(7);
     await health.settle();
+    expect(verdicts).toEqual([null]);
     expect(scopes).toEqual([]);
-    expect(() =>
-      health.watch('submit', () => {
-        throw new RangeError('of the caller');
-      }),
-    ).toThrow('of the caller');
+    const throws = () => {
+      throw new RangeError('of the caller');
+    };
+    expect(() => health.watch('submit', throws, verdict)).toThrow('of the caller');
     expect(scopes).toEqual([]);
   });
 
   it.each([
     ['validation', 'Validation'],
     ['internal', 'Internal'],
-  ] as const)('%s becomes a DeviceError, once', async (filter, reason) => {
+  ] as const)('%s becomes a DeviceError', async (filter, reason) => {
     const health = new Health(fakeDevice({ [filter]: 'binding 3 is too large\n - while encoding' }).device);
-    health.watch('submit', () => {});
-    const error = await health.settle().catch((caught: unknown) => caught);
+    let error: unknown;
+    health.watch(
+      'submit',
+      () => {},
+      verdict => {
+        error = verdict;
+      },
+    );
+    await health.settle();
     expect(error).toBeInstanceOf(DeviceError);
     expect(error).toMatchObject({ code: 'E_DEVICE', reason });
     expect((error as Error).message).toBe(
       'webgpu: "submit" expected to be accepted by the device, got binding 3 is too large.',
     );
-    await health.settle();
   });
 
-  it('out-of-memory becomes a MemoryError, given to the handle it is about', async () => {
+  it('out-of-memory becomes a MemoryError', async () => {
     const health = new Health(fakeDevice({ 'out-of-memory': 'no more' }).device);
     let refusal: unknown;
     health.watch(

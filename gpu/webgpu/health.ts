@@ -1,7 +1,7 @@
 /**
  * What goes wrong on a device is told later, to nobody in particular. This file catches it and turns it into typed errors.
  *
- * `watch` puts error scopes around calls; `settle`, before a result is handed out, waits for their verdicts.
+ * `watch` puts error scopes around calls and tells whom they concern; `settle`, before a result is handed out, waits for that.
  */
 import { DeviceError, LongformerError, MemoryError } from '../../contract/errors.ts';
 
@@ -13,7 +13,6 @@ const lossDelayMs = 1000;
 export class Health {
   readonly #device: GPUDevice;
   readonly #verdicts = new Set<Promise<void>>();
-  readonly #failures: LongformerError[] = [];
   #loss: DeviceError | null = null;
 
   constructor(device: GPUDevice) {
@@ -34,56 +33,44 @@ export class Health {
     return this.#loss;
   }
 
-  /** Runs GPU calls and remembers what the device says about them. `refused`: takes the error instead of the next `settle`. */
-  watch<Result>(what: string, run: () => Result, refused?: (error: LongformerError) => void): Result {
+  /** Runs GPU calls. verdict: hears, later and once, what the device says about them; null when it accepts them. */
+  watch<Result>(what: string, run: () => Result, verdict: (error: LongformerError | null) => void): Result {
     for (const filter of filters) this.#device.pushErrorScope(filter);
     try {
       return run();
     } finally {
-      for (const filter of filters.toReversed()) this.#keep(this.#verdict(what, filter, refused));
+      // The innermost scope is the first to be popped.
+      const answers = filters.toReversed().map(filter => this.#answer(what, filter));
+      const told = Promise.all(answers).then(errors => verdict(errors.find(error => error !== null) ?? null));
+      this.#verdicts.add(told);
+      void told.finally(() => this.#verdicts.delete(told));
     }
   }
 
-  #keep(verdict: Promise<void>): void {
-    this.#verdicts.add(verdict);
-    void verdict.finally(() => this.#verdicts.delete(verdict));
-  }
-
-  async #verdict(
-    what: string,
-    filter: (typeof filters)[number],
-    refused: ((error: LongformerError) => void) | undefined,
-  ): Promise<void> {
+  async #answer(what: string, filter: (typeof filters)[number]): Promise<LongformerError | null> {
     // A lost device answers with a rejection; `lost` says so better.
     const error = await this.#device.popErrorScope().catch(() => null);
-    if (!error) return;
+    if (!error) return null;
     const complaint = {
       where: 'webgpu',
       name: what,
       expected: 'to be accepted by the device',
       got: firstLine(error.message),
     };
-    const typed =
-      filter === 'out-of-memory'
-        ? new MemoryError({
-            ...complaint,
-            expected: 'memory of the device',
-            hint: 'run fewer or shorter documents at once.',
-          })
-        : new DeviceError({ ...complaint, reason: filter === 'validation' ? 'Validation' : 'Internal' });
-    if (refused) refused(typed);
-    else this.#failures.push(typed);
+    if (filter !== 'out-of-memory') {
+      return new DeviceError({ ...complaint, reason: filter === 'validation' ? 'Validation' : 'Internal' });
+    }
+    const hint = 'run fewer or shorter documents at once.';
+    return new MemoryError({ ...complaint, expected: 'memory of the device', hint });
   }
 
-  /** Waits for everything watched so far. @throws DeviceError, MemoryError */
+  /** Waits until everything watched so far has its verdict. @throws DeviceError when the device is lost */
   async settle(): Promise<void> {
     await Promise.all(this.#verdicts);
-    const failure = this.#failures[0];
-    this.#failures.length = 0;
-    if (this.#loss ?? failure) throw this.#loss ?? failure;
+    if (this.#loss) throw this.#loss;
   }
 
-  /** Why a buffer could not be mapped: what was watched, a lost device, or else the cause itself. */
+  /** Why a buffer could not be mapped: a lost device, or else the cause itself. */
   async explain(cause: unknown): Promise<never> {
     if (cause instanceof LongformerError) throw cause;
     await this.settle();

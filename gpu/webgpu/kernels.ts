@@ -118,7 +118,7 @@ export class WebGpuKernels implements Kernels {
         packLinear(weight, bias, firstColumn, columns, half, (values, at) => this.#buffers.upload(block, at, values));
       }
     } catch (error) {
-      this.#forget(handle);
+      this.#forget(new Set([handle]));
       throw error;
     }
     return Object.assign(handle, { inFeatures, outFeatures, parts }) as unknown as DeviceLinear;
@@ -157,7 +157,7 @@ export class WebGpuKernels implements Kernels {
     if (rows.length !== handle.length) {
       throw new TypeError(`webgpu: ${rows.length} row numbers for a handle with ${handle.length}`);
     }
-    this.#recorder.flush(); // or what was recorded before would see the new ones
+    this.#recorder.flushUsesOf(handle.block);
     handle.values = new Int32Array(rows);
     this.#buffers.upload(handle.block, 0, new Int32Array(rows));
   }
@@ -170,7 +170,7 @@ export class WebGpuKernels implements Kernels {
   write(target: DeviceRows, values: Float32Array | Float64Array, firstRow = 0): void {
     const rows = this.#use(target, Rows);
     expectInside(rows, firstRow, values.length / rows.features);
-    this.#recorder.flush(); // as above
+    this.#recorder.flushUsesOf(rows.block);
     this.#buffers.upload(rows.block, 4 * firstRow * rows.features, new Float32Array(values));
   }
 
@@ -182,13 +182,22 @@ export class WebGpuKernels implements Kernels {
     if (bytes === 0) return new Float32Array(0);
     this.#reads++;
     const staging = this.#buffers.staging(bytes);
-    this.#recorder.flush({ from: from.block, byteOffset: 4 * firstRow * from.features, to: staging, bytes });
-    return new Float32Array(await this.#buffers.takeResult(staging, bytes));
+    const { block } = from;
+    const submitted = this.#recorder.flush({
+      from: block,
+      byteOffset: 4 * firstRow * from.features,
+      to: staging,
+      bytes,
+    });
+    const result = await this.#buffers.takeResult(staging, bytes);
+    this.#recorder.judge();
+    if (block.refusal ?? submitted.error) throw block.refusal ?? submitted.error;
+    return new Float32Array(result);
   }
 
   /** Also on a lost device: whoever cleans up after an error must not meet another. */
   free(...handles: DeviceHandle[]): void {
-    for (const given of handles) this.#forget(this.#own(given, Handle));
+    this.#forget(new Set(handles.map(given => this.#own(given, Handle))));
   }
 
   availableBytes(): number {
@@ -411,7 +420,7 @@ export class WebGpuKernels implements Kernels {
     try {
       for (const bytes of sizes) blocks.push(this.#buffers.make(where, name, bytes));
     } catch (error) {
-      for (const block of blocks) this.#recorder.release(block);
+      this.#recorder.release(blocks);
       throw error;
     }
     const handle = new kind(this, blocks);
@@ -419,10 +428,13 @@ export class WebGpuKernels implements Kernels {
     return handle;
   }
 
-  #forget(handle: Handle): void {
-    this.#handles.delete(handle);
-    if (!this.#disposed) for (const block of handle.blocks) this.#recorder.release(block);
-    handle.blocks = [];
+  #forget(handles: ReadonlySet<Handle>): void {
+    const blocks = [...handles].flatMap(handle => handle.blocks);
+    for (const handle of handles) {
+      this.#handles.delete(handle);
+      handle.blocks = [];
+    }
+    this.#recorder.release(blocks);
   }
 
   /** @throws TypeError after dispose, DeviceError when the device is lost */

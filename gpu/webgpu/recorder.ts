@@ -2,10 +2,12 @@
  * Calls are recorded and run in one submit, when somebody reads.
  *
  * - The numbers of a call lie in a slot of one uniform buffer; all slots are uploaded at once before the submit.
- * - `queue.writeBuffer` takes effect before commands that are submitted later. So whoever writes to a handle flushes first.
+ * - `queue.writeBuffer` takes effect before commands that are submitted later. So commands that use a block are submitted before
+ *   anyone writes to it.
  * - A buffer that is released waits until the commands recorded before are submitted. Commands whose results only released
  *   buffers would hold are dropped: a pass that was aborted costs the device nothing.
  */
+import type { LongformerError } from '../../contract/errors.ts';
 import type { Block, Buffers } from './buffers.ts';
 import type { Health } from './health.ts';
 import { compiled, slotBytes } from './pipelines.ts';
@@ -14,6 +16,14 @@ import type { Timings } from './timings.ts';
 
 /** Calls in one submit, at most: a decoder of 24 layers with long targets needs some 600. */
 const mostCalls = 1024;
+
+/** What was handed to the device, and what it said. */
+interface Submitted {
+  readonly commands: readonly Command[];
+  /** The device has answered. */
+  settled: boolean;
+  error: LongformerError | null;
+}
 
 interface Command {
   readonly dispatch: Dispatch;
@@ -40,6 +50,8 @@ export class Recorder {
   readonly #released: Block[] = [];
   readonly #bindGroups = new Map<string, GPUBindGroup>();
   #commands: Command[] = [];
+  /** In order, since the last `judge`. */
+  readonly #submitted: Submitted[] = [];
   #flops = 0;
   #submits = 0;
 
@@ -73,24 +85,56 @@ export class Recorder {
     if (this.#flops > this.#mostFlops) this.#submit(this.#commands);
   }
 
-  /** The block is nobody's any more; its buffer goes with the next flush, or now when nothing is pending. */
-  release(block: Block): void {
-    block.released = true;
-    this.#released.push(block);
-    if (this.#commands.length === 0) this.#destroyReleased();
+  /** The blocks are nobody's any more. Their buffers go with the next flush, or now when nothing that is pending matters to anyone. */
+  release(blocks: readonly Block[]): void {
+    for (const block of blocks) {
+      block.released = true;
+      this.#released.push(block);
+    }
+    if (this.#living().length > 0) return;
+    this.#commands = [];
+    this.#flops = 0;
+    this.#destroyReleased();
   }
 
   /** Submits what was recorded, if it matters to anyone, and a copy behind it. */
-  flush(copy?: Copy): void {
-    this.#submit(this.#living(), copy);
+  flush(copy?: Copy): Submitted {
+    return this.#submit(this.#living(), copy);
   }
 
-  #submit(commands: readonly Command[], copy?: Copy): void {
+  /** Before the host writes to the block: what was recorded must see, or not overwrite, what was there. */
+  flushUsesOf(block: Block): void {
+    if (this.#commands.some(({ dispatch }) => dispatch.blocks.includes(block))) this.flush();
+  }
+
+  /**
+   * Once the device has answered: what a failed submit should have written is no good, nor what was computed from it. Scratch is
+   * spared, since the next call writes it anew. Whoever uses or reads such a block hears why.
+   */
+  judge(): void {
+    const bad = new Map<Block, LongformerError>();
+    while (this.#submitted[0]?.settled) {
+      const { commands, error } = this.#submitted.shift()!;
+      const reasonOf = (blocks: readonly Block[]): LongformerError | null => {
+        const block = blocks.find(each => each.refusal ?? bad.has(each));
+        return block ? (block.refusal ?? bad.get(block)!) : null;
+      };
+      const whole = error && (reasonOf(commands.flatMap(({ dispatch }) => dispatch.blocks)) ?? error);
+      for (const { dispatch } of commands) {
+        const reason = whole ?? reasonOf(dispatch.blocks);
+        if (reason) for (const block of written(dispatch)) bad.set(block, reason);
+      }
+    }
+    for (const [block, reason] of bad) if (!block.scratch) block.refusal ??= reason;
+  }
+
+  #submit(commands: readonly Command[], copy?: Copy): Submitted {
     const used = this.#commands.length;
+    const submitted: Submitted = { commands, settled: false, error: null };
     this.#commands = [];
     this.#flops = 0;
     if (commands.length > 0 || copy) {
-      this.#health.watch('submit', () => {
+      const run = (): void => {
         const bytes = new Uint8Array(this.#numbers.buffer, 0, used * slotBytes);
         if (used > 0) this.#device.queue.writeBuffer(this.#slots, 0, bytes);
         const encoder = this.#device.createCommandEncoder();
@@ -98,9 +142,12 @@ export class Recorder {
         if (copy) encoder.copyBufferToBuffer(copy.from.buffer, copy.byteOffset, copy.to, 0, copy.bytes);
         this.#device.queue.submit([encoder.finish()]);
         this.#submits++;
-      });
+      };
+      this.#submitted.push(submitted);
+      this.#health.watch('submit', run, error => Object.assign(submitted, { settled: true, error }));
     }
     this.#destroyReleased();
+    return submitted;
   }
 
   #encode(encoder: GPUCommandEncoder, commands: readonly Command[]): void {
@@ -141,13 +188,10 @@ export class Recorder {
   #living(): Command[] {
     if (this.#released.length === 0) return this.#commands;
     const needed = new Set<Block>();
-    const living = this.#commands.toReversed().filter(({ dispatch: { program, blocks } }) => {
-      const writes = Object.values(program.bindings).some(({ access }, index) => {
-        const block = blocks[index]!;
-        return access === 'write' && (needed.has(block) || !(block.released || block.scratch));
-      });
-      if (writes) for (const block of blocks) needed.add(block);
-      return writes;
+    const living = this.#commands.toReversed().filter(({ dispatch }) => {
+      const lives = written(dispatch).some(block => needed.has(block) || !(block.released || block.scratch));
+      if (lives) for (const block of dispatch.blocks) needed.add(block);
+      return lives;
     });
     return living.reverse();
   }
@@ -172,3 +216,6 @@ export class Recorder {
     this.#timings?.dispose();
   }
 }
+
+const written = ({ program, blocks }: Dispatch): Block[] =>
+  Object.values(program.bindings).flatMap(({ access }, index) => (access === 'write' ? blocks[index]! : []));

@@ -102,18 +102,24 @@ export class Scratch {
     const made = new Map<ScratchName, Block>();
     try {
       for (const [name, floats] of Object.entries(floatsOf(needs)) as [ScratchName, number][]) {
-        if (4 * floats > (this.#blocks.get(name)?.bytes ?? 0)) made.set(name, this.#make(name, 4 * floats));
+        if (4 * floats > this.#roomOf(name)) made.set(name, this.#make(name, 4 * floats));
       }
     } catch (error) {
-      for (const block of made.values()) this.#recorder.release(block);
+      this.#recorder.release([...made.values()]);
       throw error;
     }
     for (const [name, block] of made) {
       const before = this.#blocks.get(name);
-      if (before) this.#recorder.release(before);
+      if (before) this.#recorder.release([before]);
       this.#blocks.set(name, block);
     }
     this.#needs = needs;
+  }
+
+  /** None in a block that the device turned out not to have. */
+  #roomOf(name: ScratchName): number {
+    const block = this.#blocks.get(name);
+    return block && !block.refusal ? block.bytes : 0;
   }
 
   #make(name: ScratchName, bytes: number): Block {
