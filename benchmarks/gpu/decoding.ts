@@ -50,7 +50,8 @@ for (const beams of options.beams.split(',').map(Number)) {
   for (const counts of [false, true]) {
     const decoding = model.startDecoding(encoded, new Int32Array(beams), steps + 1);
     const ids = Int32Array.from({ length: beams }, (_, beam) => 5 + beam);
-    const parents = Int32Array.from({ length: beams }, (_, beam) => beam);
+    // Every beam goes on from another one's past, as in a search.
+    const parents = Int32Array.from({ length: beams }, (_, beam) => (beam + 1) % beams);
     await decoding.prefill(ids);
     const { submits } = kernels.statistics;
     begin = performance.now();
