@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Activation } from '../contract/config.ts';
 import { UnsupportedError } from '../contract/errors.ts';
 import { createWebGpuKernels, type WebGpuOptions } from '../gpu/webgpu/index.ts';
+import { gpuOfNode } from '../gpu/webgpu/index-node.ts';
 import { describeAttention } from '../wasm/attention-suite.ts';
 import * as loops from '../wasm/dumb-loops.ts';
 import { randomNumbers } from '../wasm/random.ts';
@@ -221,5 +222,18 @@ describe.skipIf(missing).each(['tiled', 'registers'] as const)('schedule %s', sc
     expect([...(await kernels.read(out, 0, 3))]).toEqual([9, 10, 11, 0, 1, 2, 9, 10, 11]);
     expect([...(await kernels.read(other, 0, 3))]).toEqual([3, 4, 5, 3, 4, 5, 6, 7, 8]);
     kernels.dispose();
+  });
+});
+
+describe.skipIf(missing)('a device with no more than every device has', () => {
+  const least = missing ? null : openLeast();
+  async function openLeast(): Promise<GPUDevice> {
+    const adapter = await (await gpuOfNode()).requestAdapter();
+    return await adapter!.requestDevice(); // 16 KiB of workgroup memory, 256 invocations, 8 buffers, 128 MiB of a buffer
+  }
+
+  describeAttention({
+    createKernels: async () => createWebGpuKernels({ device: (await least)!, schedule: 'tiled' }),
+    tolerance: 2e-6,
   });
 });
