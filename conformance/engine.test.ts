@@ -1,5 +1,6 @@
 /** What the engine promises beyond right numbers, on every kind of kernels. */
 import { describe, expect, it } from 'vitest';
+import { AbortedError } from '../contract/errors.ts';
 import type { Kernels } from '../contract/kernels.ts';
 import type { EncoderInputs, EncoderOutputs, LongformerModel } from '../contract/model.ts';
 import { openCheckpoint } from '../runtime/checkpoint/open-node.ts';
@@ -166,6 +167,34 @@ describe('threads', () => {
     };
     expect(await run(await createWasmKernels({ threads }))).toEqual(await run(await createWasmKernels()));
   });
+});
+
+describe('an abort by another thread', () => {
+  it.each([1, 2])(
+    'ends the pass inside a layer with %i threads; its memory is back, and the next pass is whole',
+    async threads => {
+      const abortFlag = new Int32Array(new SharedArrayBuffer(4));
+      const kernels = await createWasmKernels({ threads, abortFlag });
+      const model = await load(kernels, 'encoder-2-layers');
+      const before = await model.forward(documents);
+      const room = kernels.availableBytes();
+      const layers: number[] = [];
+      const run = model.forward(documents, {
+        want: {
+          hiddenStates: (_document, layer) => {
+            layers.push(layer);
+            abortFlag[0] = 1; // as another thread would, while this one is anywhere
+          },
+        },
+      });
+      await expect(run).rejects.toBeInstanceOf(AbortedError);
+      expect(new Set(layers)).toEqual(new Set([0]));
+      expect(kernels.availableBytes()).toBe(room);
+      abortFlag[0] = 0;
+      expect((await model.forward(documents)).map(numbers)).toEqual(before.map(numbers));
+      kernels.dispose();
+    },
+  );
 });
 
 describe('handles', () => {

@@ -11,9 +11,10 @@ import {
   type ModuleSource,
 } from './instantiate.ts';
 import { WasmKernels } from './kernels.ts';
-import { Pool } from './team.ts';
+import { type AbortFlag, Alone, Pool } from './team.ts';
 
 export { type Build, canRun, type ModuleSource } from './instantiate.ts';
+export type { AbortFlag } from './team.ts';
 
 export interface WasmOptions {
   /** Default `auto`: relaxed SIMD where the engine has it. Results of the two differ in the last bits. */
@@ -24,6 +25,11 @@ export interface WasmOptions {
   readonly maximumMemoryBytes?: number;
   /** Default 1. More share one memory; the results have the same bits. The caller's thread is one of them. */
   readonly threads?: number;
+  /**
+   * (1), of shared memory. When another thread stores something other than 0 there, the running call ends with an AbortedError before any thread begins another
+   * chunk, some 20 ms; with one thread at the end of the call. Stays in force until it is 0 again.
+   */
+  readonly abortFlag?: AbortFlag;
 }
 
 /** More threads than this are a mistake of the caller. */
@@ -35,6 +41,7 @@ const mostThreads = 64;
  */
 export async function createWasmKernels(options: WasmOptions = {}): Promise<Kernels> {
   const { build: wanted = 'auto', module: source, maximumMemoryBytes = mostBytes, threads = 1 } = options;
+  const { abortFlag = null } = options;
   if (!(Number.isInteger(threads) && threads >= 1 && threads <= mostThreads)) {
     throw new ValueRangeError({
       where: 'createWasmKernels',
@@ -49,9 +56,9 @@ export async function createWasmKernels(options: WasmOptions = {}): Promise<Kern
   const memory = createMemory(maximumMemoryBytes, shared);
   const exports = await instantiateOver(module, memory);
   const name = `wasm${build === 'relaxed' ? '' : '-baseline'}${shared ? '-threads' : ''}`;
-  if (!shared) return new WasmKernels(name, memory, exports, maximumMemoryBytes);
+  if (!shared) return new WasmKernels(name, memory, exports, maximumMemoryBytes, new Alone(exports, abortFlag));
 
-  const pool = new Pool({ module, memory }, exports, threads, await workerStarter());
+  const pool = new Pool({ module, memory, abortFlag }, exports, threads, await workerStarter());
   try {
     await pool.ready();
     return new WasmKernels(name, memory, exports, maximumMemoryBytes, pool);

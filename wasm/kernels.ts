@@ -15,9 +15,12 @@ import type {
 } from '../contract/kernels.ts';
 import type { Tensor } from '../contract/tensor.ts';
 import { Arena, type LinearMemory } from './arena.ts';
+import { chunksOfBand, chunksOfGlobals, chunksOfLinear, chunksPerThread } from './chunks.ts';
+import { expectInside, firstGlobals, Handle, Indices, Linear, Norm, Rows, Sequence } from './handles.ts';
 import type { KernelExports } from './instantiate.ts';
 import { firstDilation } from './jobs.ts';
 import { mostPacked, packedLinearBytes, packLinear } from './pack.ts';
+import { type HandleKind, type ScratchNeed, Store } from './store.ts';
 import { Alone, type Team } from './team.ts';
 
 /** The numbers `activate` in assembly/math.ts knows. */
@@ -35,56 +38,6 @@ export const activationNumbers: Record<Activation, number> = {
   sigmoid: 10,
 };
 
-/** One region of the arena. Freed: address -1. */
-class Handle {
-  readonly owner: WasmKernels;
-  readonly bytes: number;
-  address: number;
-
-  constructor(owner: WasmKernels, address: number, bytes: number) {
-    this.owner = owner;
-    this.address = address;
-    this.bytes = bytes;
-  }
-}
-
-class Rows extends Handle {
-  rows = 0;
-  features = 0;
-}
-
-class Linear extends Handle {
-  inFeatures = 0;
-  outFeatures = 0;
-}
-
-class Norm extends Handle {
-  features = 0;
-}
-
-class Indices extends Handle {
-  length = 0;
-}
-
-/** In memory: document starts and the end (N + 1), first global tokens and the end (N + 1), global rows (G), roles (T bytes). */
-class Sequence extends Handle {
-  length = 0;
-  globalCount = 0;
-  documentStarts: Int32Array = new Int32Array();
-  get documentCount(): number {
-    return this.documentStarts.length - 1;
-  }
-  get globalStartsAddress(): number {
-    return this.address + 4 * this.documentStarts.length;
-  }
-  get globalRowsAddress(): number {
-    return this.globalStartsAddress + 4 * this.documentStarts.length;
-  }
-  get rolesAddress(): number {
-    return this.globalRowsAddress + 4 * this.globalCount;
-  }
-}
-
 /** Queries that full attention takes together: assembly/full-attention.ts. */
 const queriesOfTile = 4;
 
@@ -92,24 +45,15 @@ const queriesOfTile = 4;
 const widestWindow = 2 ** 29;
 
 interface Instance {
-  readonly arena: Arena;
+  readonly store: Store;
   readonly exports: KernelExports;
   readonly team: Team;
 }
-
-/** Chunks for each thread: enough that no thread waits long for another. */
-const chunksPerThread = 4;
-/** Rows of a chunk of a linear layer: what the kernels pack at a time (MC of assembly/layout.ts), in either build. */
-const blockRows: Record<'relaxed' | 'baseline', number> = { relaxed: 192, baseline: 160 };
-/** Multiply-adds of a chunk, at most: some 20 ms, so that a lost thread is noticed. */
-const mostWork = 2 ** 29;
 
 export class WasmKernels implements Kernels {
   readonly name: string;
   /** Null after dispose: nothing else keeps the memory alive. */
   #instance: Instance | null;
-  /** What the scratch is sized for, and where it is. It grows with what is loaded and never shrinks. */
-  #scratch = { address: 0, bytes: 0, tokens: 0, globals: 0, features: 0 };
 
   /** @throws MemoryError */
   constructor(
@@ -120,8 +64,7 @@ export class WasmKernels implements Kernels {
     team: Team = new Alone(exports),
   ) {
     this.name = name;
-    this.#instance = { arena: new Arena(memory, maximumBytes), exports, team };
-    this.#reserve(1, 0, 8);
+    this.#instance = { store: new Store(new Arena(memory, maximumBytes), exports, team), exports, team };
   }
 
   // ---- memory ----
@@ -129,7 +72,7 @@ export class WasmKernels implements Kernels {
   loadLinear(weight: Tensor, bias: Tensor | null): DeviceLinear {
     const [outFeatures, inFeatures] = weight.shape as [number, number];
     const bytes = packedLinearBytes(inFeatures, outFeatures);
-    const handle = this.#make(Linear, bytes, 'loadLinear', 0, 0, inFeatures);
+    const handle = this.#make(Linear, bytes, 'loadLinear', { features: inFeatures });
     Object.assign(handle, { inFeatures, outFeatures });
     const { packedRows, packPanel } = this.#exports;
     const packing = { floats: this.#arena.floats, rows: packedRows.value / 4, packPanel };
@@ -152,7 +95,7 @@ export class WasmKernels implements Kernels {
     const globalCount = globalIndices.length;
     const documentStarts = Int32Array.from([...roles.documentStarts, length]);
     const bytes = 4 * (2 * documentStarts.length + globalCount) + length;
-    const handle = this.#make(Sequence, bytes, 'loadSequence', length, globalCount);
+    const handle = this.#make(Sequence, bytes, 'loadSequence', { tokens: length, globals: globalCount });
     Object.assign(handle, { length, globalCount, documentStarts });
 
     const { integers, bytes: memory } = this.#arena;
@@ -199,11 +142,7 @@ export class WasmKernels implements Kernels {
   }
 
   free(...handles: DeviceHandle[]): void {
-    for (const given of handles) {
-      const handle = this.#use(given, Handle);
-      this.#arena.free(handle.address, handle.bytes);
-      handle.address = -1;
-    }
+    for (const handle of handles) this.#alive().store.free(this.#use(handle, Handle));
   }
 
   availableBytes(): number {
@@ -228,7 +167,9 @@ export class WasmKernels implements Kernels {
     const { activation = 'linear', inputRow = 0, outRow = 0, rowCount = from.rows - inputRow } = options;
     expectInside(from, inputRow, rowCount);
     expectInside(to, outRow, rowCount);
-    const [chunkRows, chunkColumns] = this.#chunksOfLinear(rowCount, inFeatures, outFeatures);
+    const build = this.name.includes('baseline') ? 'baseline' : 'relaxed';
+    const { threads } = this.#team;
+    const [chunkRows, chunkColumns] = chunksOfLinear(threads, build, rowCount, inFeatures, outFeatures);
     const across = Math.ceil(outFeatures / chunkColumns);
     this.#team.run(
       'linear',
@@ -254,7 +195,7 @@ export class WasmKernels implements Kernels {
         ...[this.#use(norm, Norm).address, from.rows, from.features],
       ],
       Math.ceil(from.rows / chunkRows),
-      [[7, eps]],
+      { floats: [[7, eps]] },
     );
   }
 
@@ -273,13 +214,12 @@ export class WasmKernels implements Kernels {
     expectInside(to, 0, wanted?.length ?? known.length);
     const hiddenSize = to.features;
     const { documentCount } = known;
-    const chunks = this.#team.threads * chunksPerThread;
-    const chunkDocuments = Math.min(documentCount, Math.ceil((documentCount * band.heads) / chunks));
-    const across = Math.ceil(documentCount / chunkDocuments);
+    const chunk = chunksOfBand(this.#team.threads, known, band, hiddenSize / band.heads);
+    const across = Math.ceil(documentCount / chunk.documents);
     this.#team.run(
       'localAttention',
       [
-        ...[chunkDocuments, across, documentCount, to.address, this.#use(query, Rows).address],
+        ...[chunk.documents, across, documentCount, to.address, this.#use(query, Rows).address],
         ...[this.#use(key, Rows).address, this.#use(value, Rows).address, hiddenSize, hiddenSize / band.heads],
         ...[Math.min(band.oneSidedWindow, widestWindow), Number(band.causal), known.rolesAddress, known.address],
         ...[known.globalRowsAddress, known.globalStartsAddress, wanted?.address ?? 0, wanted?.length ?? 0],
@@ -287,6 +227,7 @@ export class WasmKernels implements Kernels {
         ...band.dilation,
       ],
       band.heads * across,
+      chunk,
     );
   }
 
@@ -314,6 +255,7 @@ export class WasmKernels implements Kernels {
         ...band.dilation,
       ],
       band.heads,
+      chunksOfBand(this.#team.threads, known, band, from.features / band.heads),
     );
   }
 
@@ -331,15 +273,17 @@ export class WasmKernels implements Kernels {
     const to = this.#use(out, Rows);
     const from = this.#use(hiddenStates, Rows);
     const known = this.#use(sequence, Sequence);
+    const chunk = chunksOfGlobals(this.#team.threads, known, heads, from.features);
     this.#team.run(
       'globalAttention',
       [
-        ...[this.#team.threads, to.address, to.features, this.#use(outRows, Indices).address],
+        ...[chunk.parts, to.address, to.features, this.#use(outRows, Indices).address],
         ...[this.#use(query, Rows).address, from.address, from.features, this.#use(keyProjection, Linear).address],
         ...[this.#use(valueProjection, Linear).address, heads, Number(causal), known.rolesAddress],
         ...[known.address, 0, known.globalRowsAddress, known.globalStartsAddress],
       ],
-      this.#team.threads * known.documentCount,
+      chunk.parts * known.documentCount,
+      chunk,
     );
   }
 
@@ -356,15 +300,17 @@ export class WasmKernels implements Kernels {
     const to = this.#use(out, Rows);
     const from = this.#use(hiddenStates, Rows);
     const known = this.#use(sequence, Sequence);
+    const chunk = chunksOfGlobals(this.#team.threads, known, heads, from.features);
     this.#team.run(
       'globalAttention',
       [
-        ...[this.#team.threads, to.address, to.features, 0],
+        ...[chunk.parts, to.address, to.features, 0],
         ...[this.#use(query, Rows).address, from.address, from.features, this.#use(keyProjection, Linear).address],
         ...[0, heads, Number(causal), known.rolesAddress],
         ...[known.address, document, known.globalRowsAddress, known.globalStartsAddress],
       ],
-      this.#team.threads,
+      chunk.parts,
+      chunk,
     );
   }
 
@@ -380,6 +326,7 @@ export class WasmKernels implements Kernels {
     const from = this.#use(query, Rows);
     // Groups that read the same document are done together; caches have nothing in common.
     const chunkGroups = sequence === null ? 1 : queriesOfTile;
+    const keys = sequence === null ? pattern.keyCount : Math.max(0, ...this.#use(sequence, Sequence).lengths);
     this.#team.run(
       'fullAttention',
       [
@@ -388,6 +335,7 @@ export class WasmKernels implements Kernels {
         ...[from.rows / groups, ...this.#keysOf(sequence, pattern, from.features / heads)],
       ],
       heads * Math.ceil(groups / chunkGroups),
+      { work: 2 * keys * (from.rows / groups) * chunkGroups * (from.features / heads) },
     );
   }
 
@@ -421,10 +369,10 @@ export class WasmKernels implements Kernels {
     this.#exports.gatherRows(to.address, from.address, address, length, from.features);
   }
 
-  // ---- handles and scratch ----
+  // ---- what is behind them ----
 
   get #arena(): Arena {
-    return this.#alive().arena;
+    return this.#alive().store.arena;
   }
 
   get #exports(): KernelExports {
@@ -449,87 +397,17 @@ export class WasmKernels implements Kernels {
     return [keyCount, Number(causal), documents?.address ?? 0, known?.address ?? 0, known?.rolesAddress ?? 0];
   }
 
-  /** Rows and columns of a chunk: whole blocks of rows; columns divided too when there are few rows or very many columns. */
-  #chunksOfLinear(rows: number, inFeatures: number, outFeatures: number): [number, number] {
-    const { threads } = this.#team;
-    if (threads === 1) return [Math.max(rows, 1), outFeatures];
-    const chunkRows = Math.min(
-      Math.max(rows, 1),
-      this.name.includes('baseline') ? blockRows.baseline : blockRows.relaxed,
-    );
-    const down = Math.ceil(rows / chunkRows);
-    const across = Math.max((threads * chunksPerThread) / down, (chunkRows * inFeatures * outFeatures) / mostWork);
-    return [chunkRows, 8 * Math.ceil(outFeatures / 8 / across)];
-  }
-
   /** @throws TypeError after dispose */
   #alive(): Instance {
     if (this.#instance === null) throw new TypeError('wasm: these kernels were disposed of');
     return this.#instance;
   }
 
-  /** A new handle, and scratch for what it brings. When either is refused, nothing has changed. */
-  #make<Kind extends Handle>(
-    kind: new (owner: WasmKernels, address: number, bytes: number) => Kind,
-    bytes: number,
-    where: string,
-    tokens = 0,
-    globals = 0,
-    features = 0,
-  ): Kind {
-    const address = this.#arena.allocate(bytes, where);
-    try {
-      this.#reserve(tokens, globals, features);
-    } catch (error) {
-      this.#arena.free(address, bytes);
-      throw error;
-    }
-    return new kind(this, address, bytes);
+  #make<Kind extends Handle>(kind: HandleKind<Kind>, bytes: number, where: string, need?: Partial<ScratchNeed>): Kind {
+    return this.#alive().store.make(kind, bytes, where, need);
   }
 
-  /** Makes the scratch large enough for T tokens, G global ones and C features, besides all it had to be large enough for so far. */
-  #reserve(tokens: number, globals: number, features: number): void {
-    const old = this.#scratch;
-    if (tokens <= old.tokens && globals <= old.globals && features <= old.features) return;
-    const [t, g, c] = [
-      Math.max(tokens, old.tokens),
-      Math.max(globals, old.globals),
-      Math.max(features, old.features),
-    ] as const;
-    const stride = Math.ceil(this.#exports.scratchBytes(t, g, c) / 64) * 64;
-    const bytes = stride * this.#team.threads;
-    const address = this.#arena.allocate(bytes, 'scratch');
-    if (old.bytes > 0) this.#arena.free(old.address, old.bytes);
-    this.#scratch = { address, bytes, tokens: t, globals: g, features: c };
-    this.#team.setScratch({ address, stride, tokens: t, globals: g, features: c });
+  #use<Kind extends Handle>(given: DeviceHandle, kind: HandleKind<Kind>): Kind {
+    return this.#alive().store.use(given, kind);
   }
-
-  /** @throws TypeError when the handle is of another kind or backend, or was given back already. */
-  #use<Kind extends Handle>(
-    given: DeviceHandle,
-    kind: new (owner: WasmKernels, address: number, bytes: number) => Kind,
-  ): Kind {
-    const handle: unknown = given;
-    if (!(handle instanceof kind) || handle.owner !== this) {
-      throw new TypeError(`wasm: expected a handle of kind ${kind.name} made by these kernels`);
-    }
-    if (handle.address < 0) throw new TypeError(`wasm: this ${kind.name} was freed before`);
-    return handle;
-  }
-}
-
-/** A write beyond the end of a handle would silently change another one's numbers. */
-function expectInside(rows: Rows, first: number, count: number): void {
-  if (!(first >= 0 && count >= 0 && first + count <= rows.rows)) {
-    throw new TypeError(`wasm: rows ${first}..${first + count} of a handle with ${rows.rows} rows`);
-  }
-}
-
-/** Number of the first global token of each document, and the end. Shape (documents + 1). */
-function firstGlobals(documentStarts: Int32Array, globalIndices: Int32Array): Int32Array {
-  let slot = 0;
-  return documentStarts.map(start => {
-    while (slot < globalIndices.length && globalIndices[slot]! < start) slot++;
-    return slot;
-  });
 }

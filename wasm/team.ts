@@ -1,6 +1,7 @@
 /** Who computes: one thread, or several that take chunks of the same job from one counter. */
-import { LongformerError } from '../contract/errors.ts';
+import { AbortedError, LongformerError } from '../contract/errors.ts';
 import type { LinearMemory } from './arena.ts';
+import { mostWork } from './chunks.ts';
 import type { CompiledModule, KernelExports } from './instantiate.ts';
 import { type JobName, jobNumber, jobOf } from './jobs.ts';
 
@@ -13,39 +14,57 @@ export interface Scratch {
   readonly features: number;
 }
 
+export interface JobDetails {
+  /** Argument index and value of what is not an integer. */
+  readonly floats?: readonly (readonly [number, number])[];
+  /** Multiply-adds of the largest chunk. Default: mostWork. */
+  readonly work?: number;
+}
+
 export interface Team {
   readonly threads: number;
   setScratch(scratch: Scratch): void;
-  /** Returns when all chunks are done. `floats`: argument index and value of what is not an integer. */
-  run(job: JobName, values: readonly number[], chunks: number, floats?: readonly (readonly [number, number])[]): void;
+  /** Returns when all chunks are done. @throws AbortedError, LongformerError (E_ABORTED) */
+  run(job: JobName, values: readonly number[], chunks: number, details?: JobDetails): void;
   dispose(): void;
 }
+
+/**
+ * (1) of shared memory. What another thread stores there, if it is not 0, ends the call that is running and every later one, until it
+ * is 0 again: an AbortSignal cannot fire while its own thread computes.
+ */
+export type AbortFlag = Int32Array;
+
+const isSet = (flag: AbortFlag | null): boolean => flag !== null && Atomics.load(flag, 0) !== 0;
+
+const aborted = (): AbortedError =>
+  new AbortedError({ where: 'wasm', name: 'abortFlag', expected: 'to finish', got: 'an abort by another thread' });
 
 /** The calling thread alone. */
 export class Alone implements Team {
   readonly threads = 1;
   readonly #exports: KernelExports;
+  readonly #abortFlag: AbortFlag | null;
   readonly #values = new Int32Array(argumentsLength);
   readonly #floats = new Float32Array(this.#values.buffer);
 
-  constructor(exports: KernelExports) {
+  constructor(exports: KernelExports, abortFlag: AbortFlag | null = null) {
     this.#exports = exports;
+    this.#abortFlag = abortFlag;
   }
 
   setScratch({ address, tokens, globals, features }: Scratch): void {
     this.#exports.setScratch(address, tokens, globals, features);
   }
 
-  run(
-    job: JobName,
-    values: readonly number[],
-    chunks: number,
-    floats: readonly (readonly [number, number])[] = [],
-  ): void {
+  run(job: JobName, values: readonly number[], chunks: number, { floats = [] }: JobDetails = {}): void {
     this.#values.set(values);
     for (const [index, value] of floats) this.#floats[index] = value;
     const run = jobOf(jobNumber(job));
-    for (let chunk = 0; chunk < chunks; chunk++) run(this.#exports, this.#values, this.#floats, chunk);
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      if (isSet(this.#abortFlag)) throw aborted();
+      run(this.#exports, this.#values, this.#floats, chunk);
+    }
   }
 
   dispose(): void {}
@@ -70,8 +89,10 @@ const sharedLength = ARGUMENTS + argumentsLength;
 const closed = 0xffff;
 /** Looks at the generation before a worker goes to sleep: some 50 µs, longer than the engine takes between two calls. */
 const looks = 20_000;
-/** A thread that does not finish its chunk in this time, while nobody else does either, is lost. A chunk takes some 20 ms. */
-const patienceMs = 900;
+/** A thread that does not finish its chunk in this time and what the chunk takes, while nobody else does either, is lost. */
+const patienceMs = 700;
+/** Multiply-adds in a millisecond on a machine that has other things to do; a core does ten times as many. */
+const slowestPerMs = 2e6;
 
 /** What a worker is started with. Everything in it can be posted. */
 export interface WorkerStart {
@@ -79,6 +100,7 @@ export interface WorkerStart {
   readonly memory: LinearMemory;
   readonly shared: Int32Array;
   readonly index: number;
+  readonly abortFlag: AbortFlag | null;
 }
 
 /** A worker as the pool sees it, in Node or in a browser. */
@@ -92,10 +114,14 @@ export type StartWorker = (start: WorkerStart, onEnd: (cause: unknown) => void) 
 
 const tagOf = (generation: number): number => generation & 0xffff;
 
-/** Takes chunks of the job with this tag until there are none. */
-function takeChunks(shared: Int32Array, tag: number, run: (chunk: number) => void): void {
+/** Takes chunks of the job with this tag until there are none, or the flag is set. */
+function takeChunks(
+  { shared, abortFlag }: Pick<WorkerStart, 'shared' | 'abortFlag'>,
+  tag: number,
+  run: (chunk: number) => void,
+): void {
   const chunks = shared[CHUNKS]!;
-  for (;;) {
+  while (!isSet(abortFlag)) {
     const ticket = Atomics.load(shared, TICKET);
     const chunk = ticket & 0xffff;
     if (ticket >>> 16 !== tag || chunk >= chunks) return;
@@ -145,12 +171,8 @@ export class Pool implements Team {
     this.#scratch = [address, stride, tokens, globals, features];
   }
 
-  run(
-    job: JobName,
-    values: readonly number[],
-    chunks: number,
-    floats: readonly (readonly [number, number])[] = [],
-  ): void {
+  run(job: JobName, values: readonly number[], chunks: number, details: JobDetails = {}): void {
+    const { floats = [], work = mostWork } = details;
     if (this.#lost) this.#replaceWorkers(this.#lost.cause);
     const shared = this.#shared;
     const generation = Atomics.load(shared, GENERATION) + 1;
@@ -168,21 +190,25 @@ export class Pool implements Team {
     if (chunks > 1) Atomics.notify(shared, GENERATION);
 
     const run = jobOf(shared[JOB]!);
-    takeChunks(shared, tag, chunk => run(this.#exports, this.#values, this.#floats, chunk));
-    this.#awaitOthers(chunks);
+    const { abortFlag } = this.#start;
+    takeChunks({ shared, abortFlag }, tag, chunk => run(this.#exports, this.#values, this.#floats, chunk));
+    // From here on nobody takes a chunk: all are taken, or the flag is set. What was taken must end before the caller may free anything.
+    const taken = Atomics.exchange(shared, TICKET, (tag << 16) | closed) & 0xffff;
+    this.#awaitOthers(taken, patienceMs + work / slowestPerMs);
+    if (taken < chunks) throw aborted();
   }
 
   /** Waits by looking: a page's main thread must not sleep, and the rest of a chunk is short. */
-  #awaitOthers(chunks: number): void {
+  #awaitOthers(chunks: number, patience: number): void {
     let done = Atomics.load(this.#shared, DONE);
-    let deadline = performance.now() + patienceMs;
+    let deadline = performance.now() + patience;
     for (let look = 1; done < chunks; look++) {
       const now = Atomics.load(this.#shared, DONE);
       if (now !== done) {
         done = now;
-        deadline = performance.now() + patienceMs;
+        deadline = performance.now() + patience;
       } else if (look % 1024 === 0 && performance.now() > deadline) {
-        this.#replaceWorkers(new Error(`no chunk was finished in ${patienceMs} ms`));
+        this.#replaceWorkers(new Error(`no chunk was finished in ${Math.round(patience)} ms`));
       }
     }
   }
@@ -228,7 +254,7 @@ export class Pool implements Team {
 }
 
 /** What a worker does all its life. Returns when it is told to stop. */
-export function work({ shared, index }: WorkerStart, exports: KernelExports): void {
+export function work({ shared, index, abortFlag }: WorkerStart, exports: KernelExports): void {
   const values = shared.subarray(ARGUMENTS);
   const floats = new Float32Array(shared.buffer, 4 * ARGUMENTS);
   let seen = 0;
@@ -238,7 +264,7 @@ export function work({ shared, index }: WorkerStart, exports: KernelExports): vo
     Atomics.wait(shared, GENERATION, seen);
     if (Atomics.load(shared, STOP) !== 0) return;
     seen = Atomics.load(shared, GENERATION);
-    takeChunks(shared, tagOf(seen), chunk => {
+    takeChunks({ shared, abortFlag }, tagOf(seen), chunk => {
       // Now the job is known to be open, and what it says stays until this chunk is done.
       const [address, stride, tokens, globals, features] = shared.subarray(SCRATCH) as unknown as [
         number,

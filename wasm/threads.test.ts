@@ -2,14 +2,14 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
-import { LongformerError } from '../contract/errors.ts';
+import { AbortedError, LongformerError } from '../contract/errors.ts';
 import type { BandPattern, DeviceRows, Kernels } from '../contract/kernels.ts';
 import { createWasmKernels } from './index.ts';
 import { createMemory, instantiateOver, loadModule } from './instantiate.ts';
 import { WasmKernels } from './kernels.ts';
 import { randomNumbers } from './random.ts';
 import { startWorker } from './start-worker-node.ts';
-import { Pool } from './team.ts';
+import { type AbortFlag, Pool } from './team.ts';
 
 /** All calls on packed documents; every result one after the other. */
 async function everything(kernels: Kernels, lengths: readonly number[], globalIndices: Int32Array, causal: boolean) {
@@ -97,11 +97,15 @@ describe.each(['relaxed', 'baseline'] as const)('threads of the %s build', build
 });
 
 /** A pool whose workers the test can end. */
-async function createPool(threads: number, start = startWorker): Promise<{ kernels: WasmKernels; pool: Pool }> {
+async function createPool(
+  threads: number,
+  start = startWorker,
+  abortFlag: AbortFlag | null = null,
+): Promise<{ kernels: WasmKernels; pool: Pool }> {
   const module = await loadModule('baseline', undefined, true);
   const memory = createMemory(2 ** 28, true);
   const exports = await instantiateOver(module, memory);
-  const pool = new Pool({ module, memory }, exports, threads, start);
+  const pool = new Pool({ module, memory, abortFlag }, exports, threads, start);
   await pool.ready();
   return { kernels: new WasmKernels('wasm-baseline-threads', memory, exports, 2 ** 28, pool), pool };
 }
@@ -139,6 +143,23 @@ describe('a lost worker', () => {
     kernels.dispose();
   });
 
+  it('is not what a chunk of more than a second is', async () => {
+    const { kernels } = await createPool(2);
+    // This thread takes the short document, another one the long one, in which everybody sees everybody.
+    const [short, tokens, headDim] = [2000, 16_000, 64];
+    const [query, out] = [0, 1].map(() => kernels.allocate(tokens, headDim)) as [DeviceRows, DeviceRows];
+    kernels.write(query, new Float32Array(tokens * headDim));
+    const sequence = kernels.loadSequence({
+      documentStarts: Int32Array.of(0, short),
+      attentionMask: new Uint8Array(tokens).fill(1),
+      globalIndices: Int32Array.of(),
+    });
+    const everybody = { heads: 1, oneSidedWindow: tokens, dilation: [1], causal: false };
+    kernels.slidingWindowAttention(out, query, query, query, sequence, everybody);
+    expect((await kernels.read(out, tokens - 1, 1)).every(value => value === 0)).toBe(true);
+    kernels.dispose();
+  });
+
   it('that never finishes its chunk does not hang the call', async () => {
     let thieves = 1;
     const { kernels, pool } = await createPool(2, (start, onEnd) => {
@@ -158,6 +179,60 @@ describe('a lost worker', () => {
     kernels.dispose();
   });
 });
+
+describe('an abort by another thread', () => {
+  const run = (kernels: Kernels) => everything(kernels, [300], Int32Array.of(0), false);
+
+  it.each([1, 2, 3])('lets %i threads begin nothing, until the flag is 0 again', async threads => {
+    const flag = new Int32Array(new SharedArrayBuffer(4));
+    const expected = await run(await createWasmKernels({ build: 'baseline' }));
+    const kernels = await createWasmKernels({ build: 'baseline', threads, abortFlag: flag });
+    flag[0] = 1;
+    await expect(run(kernels)).rejects.toThrow(AbortedError);
+    flag[0] = 0;
+    expect(await run(kernels)).toEqual(expected);
+    kernels.dispose();
+  });
+
+  it('ends a long call in its middle; the same threads go on with the next one', async () => {
+    const flag = new Int32Array(new SharedArrayBuffer(8));
+    const { kernels, pool } = await createPool(2, startWorker, flag);
+    const expected = await run(kernels);
+    const workers = pool.workers;
+    // 35 G operations, into rows that are all NaN.
+    const [rows, inFeatures, outFeatures] = [8192, 512, 4096];
+    const weight = { shape: [outFeatures, inFeatures], data: new Float32Array(outFeatures * inFeatures) };
+    const [input, out] = [kernels.allocate(rows, inFeatures), kernels.allocate(rows, outFeatures)];
+    kernels.write(input, new Float32Array(rows * inFeatures));
+    kernels.write(out, new Float32Array(rows * outFeatures).fill(Number.NaN));
+    const weights = kernels.loadLinear(weight, null);
+
+    const other = new Worker(aborter, { eval: true, workerData: flag });
+    await once(other, 'message');
+    other.postMessage('go');
+    expect(() => kernels.linear(out, input, weights)).toThrow(AbortedError);
+    expect((Math.floor(performance.timeOrigin + performance.now()) % 1e9) - flag[1]!).toBeLessThan(400);
+    const isDone = (value: number, i: number): boolean => i % outFeatures === 0 && !Number.isNaN(value);
+    const done = (await kernels.read(out, 0, rows)).filter(isDone).length;
+    expect(done).toBeGreaterThan(0);
+    expect(done).toBeLessThan(rows);
+
+    flag[0] = 0;
+    expect(await run(kernels)).toEqual(expected);
+    expect(pool.workers).toBe(workers);
+    await other.terminate();
+    kernels.dispose();
+  });
+});
+
+/** Sets the flag 50 ms after it was told to, when the other thread computes and no timer of its own could fire; says when. */
+const aborter = `
+const { parentPort, workerData: flag } = require('node:worker_threads');
+parentPort.on('message', () => setTimeout(() => {
+  flag[1] = Math.floor(performance.timeOrigin + performance.now()) % 1e9;
+  Atomics.store(flag, 0, 1);
+}, 50));
+parentPort.postMessage('ready');`;
 
 /** Takes chunks as a worker does (team.ts: the ticket is number 1) and does nothing with them. */
 const thief = `
