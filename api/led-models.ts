@@ -85,3 +85,10 @@ export class LEDForQuestionAnswering extends PretrainedLedModel {
     return new LEDForQuestionAnswering(await PretrainedLedModel.load('questionAnswering', source, options));
   }
 }
+
+/** `logits` (labels) of a whole document, which ends with `</s>`. Source: HF until version 4. */
+export class LEDForSequenceClassification extends PretrainedLedModel {
+  static async fromPretrained(source: ModelSource, options?: PretrainedOptions): Promise<LEDForSequenceClassification> {
+    return new LEDForSequenceClassification(await PretrainedLedModel.load('sequenceClassification', source, options));
+  }
+}

@@ -3,6 +3,7 @@ import type { LongformerConfig } from '../contract/config.ts';
 import type { GenerationOptions } from '../contract/generation.ts';
 import type { Kernels } from '../contract/kernels.ts';
 import type { LedModel, LoadOptions, LongformerModel } from '../contract/model.ts';
+import type { Layout } from '../runtime/checkpoint/conversions/layout.ts';
 import { readGenerationSettings } from '../runtime/checkpoint/generation-settings.ts';
 import type { OpenLedOptions, OpenOptions } from '../runtime/checkpoint/open.ts';
 import { openCheckpointFiles, openLedCheckpointFiles } from '../runtime/checkpoint/open.ts';
@@ -14,6 +15,8 @@ import { type ModelSource, openSource, openTokenizer } from './model-source.ts';
 export interface PretrainedOptions extends HubOptions, DeviceOptions, TokenizerOptions {
   /** wasm (the default), reference, webgpu or gpujs; or kernels of your own, which are disposed of with the model. */
   readonly device?: string | Kernels;
+  /** Whose layout the checkpoint has, where its files do not make it clear; an error names this option then. */
+  readonly layout?: Layout;
   /** Called with the share of the tensors that are loaded, 0..1. */
   readonly onProgress?: (done: number) => void;
 }
@@ -40,7 +43,7 @@ export async function loadPretrained(
 ): Promise<Pretrained<LongformerModel>> {
   const files = await openSource(source, options);
   const tokenizer = await openTokenizer(files, options);
-  const checkpoint = await openCheckpointFiles(files, open);
+  const checkpoint = await openCheckpointFiles(files, { layout: options.layout, ...open });
   try {
     accept(checkpoint.config);
   } catch (error) {
@@ -63,8 +66,10 @@ export async function loadPretrainedLed(
 ): Promise<PretrainedLed> {
   const files = await openSource(source, options);
   const tokenizer = await openTokenizer(files, options);
-  const settings = await readGenerationSettings(files);
-  const checkpoint = await openLedCheckpointFiles(files, open);
+  // Other heads write nothing: what their files say about it is nobody's concern.
+  const writes = (open.head ?? 'conditionalGeneration') === 'conditionalGeneration';
+  const settings = writes ? await readGenerationSettings(files) : {};
+  const checkpoint = await openLedCheckpointFiles(files, { layout: options.layout, ...open });
   const loaded = await onDevice(checkpoint, tokenizer, options, (backend, load) => backend.loadLed(checkpoint, load));
   return { ...loaded, settings };
 }

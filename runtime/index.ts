@@ -3,6 +3,14 @@
  */
 export { type BatchInputs, type BatchOptions, forwardBatch, memorySink, splitBatch, type TensorSink } from './batch.ts';
 export { type ByteSource, createMemorySource } from './checkpoint/byte-source.ts';
+export {
+  asHuggingFaces,
+  bartToLed,
+  type ConversionOptions,
+  fromAuthors,
+  robertaToLongformer,
+} from './checkpoint/conversions/conversions.ts';
+export { type CheckpointParts, type Layout, layoutOf } from './checkpoint/conversions/layout.ts';
 export type { ExpectedTensor } from './checkpoint/expected-tensor.ts';
 export { parseGenerationSettings, readGenerationSettings } from './checkpoint/generation-settings.ts';
 export {
@@ -17,6 +25,7 @@ export {
   openCheckpointFrom,
   openLedCheckpointFiles,
   openModelCheckpointFiles,
+  openTensorFiles,
 } from './checkpoint/open.ts';
 export { type ParseConfigOptions, parseConfig } from './checkpoint/parse-config.ts';
 export {

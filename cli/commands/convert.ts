@@ -1,14 +1,14 @@
 /** `longformer convert`: checkpoints of other formats and layouts as Hugging Face's safetensors. */
 import { Command, Option } from 'commander';
 import { openSource } from '../../api/model-source.ts';
+import { ValueRangeError } from '../../contract/errors.ts';
 import {
+  asHuggingFaces,
   bartToLed,
-  type CheckpointParts,
   type ConversionOptions,
-  fromAuthors,
-  isAuthorsOwn,
   robertaToLongformer,
 } from '../../runtime/checkpoint/conversions/conversions.ts';
+import type { CheckpointParts, Layout } from '../../runtime/checkpoint/conversions/layout.ts';
 import { writeCheckpoint } from '../../runtime/checkpoint/conversions/write-checkpoint-node.ts';
 import { openTensorFiles } from '../../runtime/checkpoint/open.ts';
 import { createProgress } from '../progress.ts';
@@ -16,6 +16,7 @@ import { wholeNumber } from '../text-options.ts';
 
 interface Flags {
   readonly to?: 'longformer' | 'led';
+  readonly layout?: Layout;
   readonly attentionWindow?: number;
   readonly maxPositions?: number;
   readonly force?: boolean;
@@ -33,6 +34,12 @@ export function convertCommand(): Command {
         'longformer: from RoBERTa; led: from BART. Positions are tiled, global projections copied',
       ).choices(['longformer', 'led']),
     )
+    .addOption(
+      new Option('--layout <whose>', 'of <from>, where its files do not make it clear').choices([
+        'huggingface',
+        'authors',
+      ]),
+    )
     .option(
       '--attention-window <keys>',
       'on both sides together (default: 512 for Longformer, 1024 for LED)',
@@ -44,7 +51,7 @@ export function convertCommand(): Command {
     .addHelpText(
       'after',
       `
-Without --to the checkpoint stays what it is. The authors' own Longformer and LED are recognised by their config and become Hugging
+Without --to the checkpoint stays what it is. The authors' own Longformer and LED are recognised by what they hold and become Hugging
 Face's: windows of one side are doubled, names changed, unused positions dropped. A converted model reads texts up to one window as
 before; longer ones want some training.
 
@@ -57,6 +64,7 @@ Examples:
 }
 
 async function convert(from: string, to: string, flags: Flags): Promise<void> {
+  expectUsed(flags);
   const abort = new AbortController();
   const interrupt = (): void => abort.abort();
   process.once('SIGINT', interrupt);
@@ -87,9 +95,20 @@ async function convert(from: string, to: string, flags: Flags): Promise<void> {
   }
 }
 
-function convertParts(parts: CheckpointParts, { to, attentionWindow, maxPositions }: Flags): CheckpointParts {
+/** A flag that would do nothing is a misunderstanding. @throws ValueRangeError */
+function expectUsed({ to, layout, attentionWindow, maxPositions }: Flags): void {
+  const idle = to === undefined ? { attentionWindow, maxPositions } : { layout };
+  for (const [name, value] of Object.entries(idle)) {
+    if (value === undefined) continue;
+    const flag = `--${name.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`;
+    const expected = to === undefined ? '--to beside it' : `nothing beside --to ${to}`;
+    throw new ValueRangeError({ where: 'convert', name: flag, expected, got: String(value) });
+  }
+}
+
+function convertParts(parts: CheckpointParts, { to, layout, attentionWindow, maxPositions }: Flags): CheckpointParts {
   const options: ConversionOptions = { attentionWindow, maxPositions };
   if (to === 'longformer') return robertaToLongformer(parts, options);
   if (to === 'led') return bartToLed(parts, options);
-  return isAuthorsOwn(parts.config) ? fromAuthors(parts) : parts;
+  return asHuggingFaces(parts, layout);
 }

@@ -121,7 +121,7 @@ describe('names', () => {
   });
 
   test.each(['longformer.', 'roberta.', 'model.', ''])('the backbone with the prefix %j', async prefix => {
-    const config = configOf('tokenClassification');
+    const config = configOf('tokenClassification', { attention_mode: 'longformer' });
     const checkpoint = await open(config, prefixed(prefix, tensorsOf(config)));
     expect(checkpoint.names).toContain('encoder.layer.0.attention.self.query_global.bias');
     expect(checkpoint.names).toContain('classifier.weight');

@@ -7,7 +7,8 @@ import type { Checkpoint } from '../../contract/checkpoint.ts';
 import type { LedConfig, LongformerConfig, ModelConfig } from '../../contract/config.ts';
 import { CheckpointError, type CheckpointReason, ConfigError, formatShape } from '../../contract/errors.ts';
 import type { ByteSource } from './byte-source.ts';
-import { type CheckpointParts, fromAuthors, isAuthorsOwn } from './conversions/conversions.ts';
+import { asHuggingFaces } from './conversions/conversions.ts';
+import { type CheckpointParts, type Layout, layoutOfConfig } from './conversions/layout.ts';
 import { type JsonObject, parseJsonObject } from './json-fields.ts';
 import { ledWordTables } from './led-tensor-names.ts';
 import { maxConfigBytes, type ParseConfigOptions, parseConfig } from './parse-config.ts';
@@ -32,9 +33,15 @@ export interface CheckpointFiles {
   openListed(fileName: string): Promise<ByteSource | undefined>;
 }
 
-export interface OpenOptions extends ParseConfigOptions, SafetensorsOptions {}
-export interface OpenLedOptions extends ParseLedConfigOptions, SafetensorsOptions {}
-export interface OpenModelOptions extends ParseModelConfigOptions, SafetensorsOptions {}
+/** How files are read, whatever the model. */
+export interface FileOptions extends SafetensorsOptions {
+  /** Whose layout the checkpoint has, where its files do not make it clear: an error names this option then. */
+  readonly layout?: Layout;
+}
+
+export interface OpenOptions extends ParseConfigOptions, FileOptions {}
+export interface OpenLedOptions extends ParseLedConfigOptions, FileOptions {}
+export interface OpenModelOptions extends ParseModelConfigOptions, FileOptions {}
 
 /** A checkpoint and what there is to say about its files. */
 export interface OpenedCheckpoint<Config extends ModelConfig = LongformerConfig> extends Checkpoint<Config> {
@@ -86,19 +93,17 @@ export function isLedCheckpoint(
 async function openFiles<Config extends ModelConfig>(
   files: CheckpointFiles,
   parse: (text: string) => Config,
-  options: SafetensorsOptions,
+  options: FileOptions,
 ): Promise<OpenedCheckpoint<Config>> {
   const configSource = (await files.open('config.json')) ?? missing(files, 'config.json');
   const text = await readConfigText(configSource);
-  if (!isAuthorsOwn(fieldsOf(text))) {
-    const config = parse(text);
-    const file = await openTensors(files, options);
-    return closeOnError(file, () => createCheckpoint(config, file));
-  }
-  const written = await openTensors(files, options);
-  return closeOnError(written, () => {
-    const { config, file } = fromAuthors({ config: fieldsOf(text), file: written });
-    return createCheckpoint(parse(JSON.stringify(Object.fromEntries(config))), file);
+  const written = fieldsOf(text);
+  // A config that is wrong as it stands is told before any tensor file is opened.
+  if (options.layout === undefined && layoutOfConfig(written) !== 'authors') parse(text);
+  const tensors = await openTensors(files, options);
+  return closeOnError(tensors, () => {
+    const { config, file } = asHuggingFaces({ config: written, file: tensors }, options.layout);
+    return createCheckpoint(parse(config === written ? text : JSON.stringify(Object.fromEntries(config))), file);
   });
 }
 

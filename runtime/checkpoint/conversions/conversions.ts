@@ -6,14 +6,8 @@
  */
 import { CheckpointError, ConfigError, UnsupportedError, ValueRangeError } from '../../../contract/errors.ts';
 import { describe, type JsonObject } from '../json-fields.ts';
-import type { TensorFile } from '../safetensors.ts';
 import { type Derived, deriveFile } from './derived-file.ts';
-
-/** config.json and the tensors it describes. */
-export interface CheckpointParts {
-  readonly config: JsonObject;
-  readonly file: TensorFile;
-}
+import { type CheckpointParts, holdsLed, type Layout, layoutOf } from './layout.ts';
 
 export interface ConversionOptions {
   /** Keys on both sides, as config.json has it. Default 512 for Longformer, 1024 for LED. */
@@ -121,10 +115,14 @@ export function bartToLed(
 /** Modes of the authors' code that compute what Hugging Face's Longformer computes. */
 const authorsModes = new Set<unknown>(['sliding_chunks', 'tvm', 'loop']);
 
-/** Whether a config.json is one of the authors' own: windows of one side, and names that are not Hugging Face's. */
-export function isAuthorsOwn(config: JsonObject): boolean {
-  const mode = config.get('attention_mode');
-  return mode !== undefined && mode !== 'longformer';
+/**
+ * A checkpoint of either layout as Hugging Face's: what it is already, or fromAuthors. layout: for those that could be both.
+ * @throws ConfigError when it could be both and nobody says; as fromAuthors
+ */
+export function asHuggingFaces(parts: CheckpointParts, layout?: Layout): CheckpointParts {
+  if ((layout ?? layoutOf(parts)) === 'authors') return fromAuthors(parts);
+  // Said once, it is written down: attention_mode "longformer" is what Hugging Face writes.
+  return layout === undefined ? parts : { ...parts, config: changed(parts.config, { attention_mode: 'longformer' }) };
 }
 
 /**
@@ -135,7 +133,8 @@ export function isAuthorsOwn(config: JsonObject): boolean {
  */
 export function fromAuthors({ config, file }: CheckpointParts): CheckpointParts {
   const mode = config.get('attention_mode');
-  if (!authorsModes.has(mode)) {
+  // Without one, or with Hugging Face's word for it, somebody knows better than the file.
+  if (!authorsModes.has(mode) && mode !== undefined && mode !== 'longformer') {
     throw new UnsupportedError({
       where: 'fromAuthors',
       name: 'attention_mode',
@@ -153,7 +152,7 @@ export function fromAuthors({ config, file }: CheckpointParts): CheckpointParts 
     throw new ConfigError({ where: 'fromAuthors', name: 'attention_window', expected, got: describe(oneSided) });
   }
   const both = Array.isArray(oneSided) ? windows.map(window => 2 * window) : 2 * windows[0]!;
-  const isLed = [...file.tensors.keys()].some(name => name.includes('.self_attn.longformer_self_attn.'));
+  const isLed = holdsLed(file);
   const entries = new Map<string, Derived>();
   const remarks = ["read as Hugging Face's: the authors' windows have one side and are doubled"];
   const tables: Record<string, number> = {};

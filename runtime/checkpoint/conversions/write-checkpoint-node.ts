@@ -4,7 +4,7 @@
  * Everything goes into a new directory beside the target, which takes its name at the end: whoever looks sees all of it or nothing.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AbortedError, IoError } from '../../../contract/errors.ts';
 import { ioError } from '../byte-source-node.ts';
@@ -12,8 +12,8 @@ import { dtypeBits } from '../dtypes.ts';
 import type { CheckpointFiles } from '../open.ts';
 import type { TensorFile } from '../safetensors.ts';
 import { createSafetensorsFile } from '../safetensors-writer-node.ts';
-import type { CheckpointParts } from './conversions.ts';
 import { sameTensor } from './derived-file.ts';
+import type { CheckpointParts } from './layout.ts';
 
 /** What belongs to a checkpoint besides config and weights, taken over as it is. */
 const companions = [
@@ -27,7 +27,7 @@ const companions = [
 ];
 
 export interface WriteOptions {
-  /** Replaces a directory that is there. Default: that is an error. */
+  /** Replaces a checkpoint that is there, all of its directory. Default: that is an error. */
   readonly overwrite?: boolean;
   /** tokenizer_config.json's model_max_length becomes this. */
   readonly modelMaxLength?: number;
@@ -62,6 +62,7 @@ export async function writeCheckpoint(
       hint,
     });
   }
+  if (there) await expectCheckpoint(directory);
   const temporary = `${directory}.${randomUUID()}.partial`;
   try {
     await mkdir(temporary, { recursive: true });
@@ -84,6 +85,19 @@ export async function writeCheckpoint(
     const { syscall } = error as NodeJS.ErrnoException;
     throw syscall === undefined ? error : ioError('writeCheckpoint', directory, 'to be written', error);
   }
+}
+
+/** Somebody's folder is not thrown away because of a slip: only a checkpoint, or nothing, is replaced. @throws IoError */
+async function expectCheckpoint(directory: string): Promise<void> {
+  const names = await readdir(directory).catch(() => ['']);
+  if (names.length === 0 || names.includes('config.json')) return;
+  throw new IoError({
+    where: 'writeCheckpoint',
+    name: directory,
+    expected: 'a checkpoint or an empty directory, to be replaced',
+    got: 'something else',
+    hint: 'choose another name: overwriting removes all that is there.',
+  });
 }
 
 async function writeTensors(
