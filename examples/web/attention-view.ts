@@ -15,7 +15,11 @@ interface Reading {
   readonly encoding: Encoding;
   readonly globalIndices: readonly number[];
   readonly layers: readonly LayerAttentions[];
+  /** Of each layer. */
+  readonly oneSidedWindow: readonly number[];
   readonly answer: string;
+  /** Tokens of the text that were not read. */
+  readonly left: number;
 }
 
 export function startAttentionView(section: Element, sample: { question: string; text: string }): void {
@@ -23,71 +27,34 @@ export function startAttentionView(section: Element, sample: { question: string;
   const question = Object.assign(document.createElement('input'), { type: 'text', value: sample.question });
   const text = Object.assign(document.createElement('textarea'), { rows: 6, value: sample.text });
   form.append(labelled(document.createTextNode('Question'), question), labelled(document.createTextNode('Text'), text));
-  const useGlobal = tickBox(form, 'the question has global attention', true);
   const layer = choice(form, 'Layer');
   const head = choice(form, 'Head');
+  const useGlobal = tickBox(form, 'the question has global attention', true);
   const button = Object.assign(document.createElement('button'), { type: 'submit', textContent: 'Read' });
   form.append(button);
   const canvas = document.createElement('canvas');
   canvas.hidden = true;
-  section.querySelector('.panels')!.append(canvas);
-  const reading = section.querySelector('.reading')!;
+  const panel = section.querySelector('.panels')!;
+  panel.append(canvas);
+  const words = section.querySelector<HTMLElement>('.reading')!;
   const spoken = section.querySelector(':scope > output')!;
   let current: Reading | undefined;
-  let oneSidedWindow: readonly number[] = [];
   let chosen = 0;
 
   const draw = (): void => {
     if (!current) return;
-    const { encoding, globalIndices, layers, answer } = current;
-    const { local, global } = layers[layer.read()]!;
-    const tokens = encoding.inputIds.length;
-    const columns = local.shape[2]!;
-    const offset = head.read() * tokens * columns;
-    const isGlobal = new Set(globalIndices);
-    const window_ = oneSidedWindow[layer.read()]!;
-    const [unseen, ink] = [colour('--unseen'), colour('--accent')];
-    const most = strongest(local.data, offset, tokens * columns);
+    const place = { layer: layer.read(), head: head.read(), row: chosen };
     canvas.hidden = false;
-    paintGrid(canvas, {
-      label: `Attention of head ${head.read()} in layer ${layer.read()}; row ${chosen} is chosen`,
-      rows: tokens,
-      columns,
-      cell: Math.max(3, Math.min(12, Math.floor(420 / columns))),
-      chosenRow: chosen,
-      chosenColour: colour('--chosen'),
-      fill: (row, column) => {
-        // A global token's row is in the global attentions, not here.
-        if (isGlobal.has(row)) return undefined;
-        const p = local.data[offset + row * columns + column]!;
-        return p === 0 ? unseen : mix(ink, Math.sqrt(p / most));
-      },
-      onChoose: row => {
-        chosen = row;
-        draw();
-      },
-    });
-    const probabilities = new Float64Array(tokens);
-    const slot = globalIndices.indexOf(chosen);
-    if (slot >= 0) {
-      const { data, shape } = global!;
-      const from = (head.read() * shape[1]! + slot) * tokens;
-      for (let j = 0; j < tokens; j++) probabilities[j] = data[from + j]!;
-    } else {
-      const row = local.data.subarray(offset + chosen * columns, offset + (chosen + 1) * columns);
-      for (const [g, j] of globalIndices.entries()) probabilities[j]! += row[g]!;
-      for (let column = globalIndices.length; column < columns; column++) {
-        const j = chosen - window_ + column - globalIndices.length;
-        if (j >= 0 && j < tokens) probabilities[j]! += row[column]!;
-      }
-    }
-    showReading(reading, current, probabilities, chosen, ink);
-    const top = [...probabilities.entries()].sort((a, b) => b[1] - a[1]).slice(0, 5);
-    const shown = ([j, p]: [number, number]): string =>
-      `“${tokenText(current!, j)}”${encoding.sequenceIds[j] === 0 ? ' in the question' : ''} ${(100 * p).toFixed(0)} %`;
-    spoken.textContent =
-      `Answer: ${answer}. Token ${chosen} “${tokenText(current, chosen)}”${slot >= 0 ? ' (global)' : ''} attends most to ` +
-      `${top.map(shown).join(', ')}.`;
+    paintHead(canvas, current, place, choose);
+    const probabilities = probabilitiesOf(current, place);
+    showWords(words, current, probabilities, chosen);
+    spoken.textContent = sentenceOf(current, probabilities, chosen);
+  };
+  const choose = (row: number): void => {
+    chosen = row;
+    draw();
+    reveal(panel, (canvas.clientHeight * row) / current!.encoding.inputIds.length);
+    reveal(words, words.querySelector<HTMLElement>('.query')!.offsetTop - words.offsetTop);
   };
 
   form.addEventListener('submit', async event => {
@@ -95,24 +62,101 @@ export function startAttentionView(section: Element, sample: { question: string;
     button.disabled = true;
     spoken.textContent = 'Reading …';
     try {
-      const loaded = await loadCheckpoint();
-      oneSidedWindow = loaded.model.config.oneSidedWindow;
-      current = await read(loaded, question.value, text.value, useGlobal());
-      layer.offer(loaded.model.config.layers);
-      head.offer(loaded.model.config.heads);
+      current = await read(await loadCheckpoint(), question.value, text.value, useGlobal());
+      layer.offer(current.layers.length);
+      head.offer(current.layers[0]!.local.shape[0]!);
       const look = strongestLookAtQuestion(current);
-      chosen = look.row;
       layer.choose(look.layer);
       head.choose(look.head);
-      draw();
+      choose(look.row);
     } catch (error) {
       spoken.innerHTML = '<span class="error"></span>';
       spoken.firstElementChild!.textContent = (error as Error).message;
     }
     button.disabled = false;
   });
-  form.addEventListener('change', draw);
+  form.addEventListener('change', event => {
+    const isTick = (event.target as HTMLInputElement).type === 'checkbox';
+    if (isTick && current)
+      form.requestSubmit(); // read anew: what is shown must be what is ticked
+    else draw();
+  });
+  words.addEventListener('click', event => {
+    const { token } = (event.target as HTMLElement).dataset;
+    if (token !== undefined) choose(Number(token));
+  });
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+}
+
+/** Scrolls a box, unless what is `top` pixels down in it can be seen. The page stays where it is. */
+function reveal(box: Element, top: number): void {
+  const line = 24;
+  if (top < box.scrollTop || top > box.scrollTop + box.clientHeight - line) box.scrollTop = top - box.clientHeight / 2;
+}
+
+/** One row of one head. */
+interface Place {
+  readonly layer: number;
+  readonly head: number;
+  readonly row: number;
+}
+
+/** The head in HF's layout: a row is a query; its columns are the global keys, then the band. */
+function paintHead(canvas: HTMLCanvasElement, reading: Reading, place: Place, onChoose: (row: number) => void): void {
+  const { local } = reading.layers[place.layer]!;
+  const [, rows, columns] = local.shape as [number, number, number];
+  const offset = place.head * rows * columns;
+  const globals = reading.globalIndices.length;
+  const isGlobal = new Set(reading.globalIndices);
+  const [unseen, ink, globalInk] = [colour('--unseen'), colour('--accent'), colour('--global-row')];
+  const most = strongest(local.data, offset, rows * columns);
+  paintGrid(canvas, {
+    label: `Attention of head ${place.head} in layer ${place.layer}; row ${place.row} is chosen`,
+    rows,
+    columns,
+    cell: Math.max(3, Math.min(12, Math.floor(420 / columns))),
+    chosenRow: place.row,
+    chosenColour: colour('--chosen'),
+    fill: (row, column) => {
+      // A global token looks at everyone: its row is in the global attentions, and in the words below the picture.
+      if (isGlobal.has(row)) return mix(globalInk, 0.15);
+      const p = local.data[offset + row * columns + column]!;
+      return p === 0 ? unseen : mix(column < globals ? globalInk : ink, Math.sqrt(p / most));
+    },
+    onChoose,
+  });
+}
+
+/** (T) what the chosen token pays to each. */
+function probabilitiesOf(reading: Reading, { layer, head, row }: Place): Float64Array {
+  const { globalIndices, layers, oneSidedWindow } = reading;
+  const { local, global } = layers[layer]!;
+  const [, tokens, columns] = local.shape as [number, number, number];
+  const probabilities = new Float64Array(tokens);
+  const slot = globalIndices.indexOf(row);
+  if (slot >= 0) {
+    const from = (head * global!.shape[1]! + slot) * tokens;
+    for (let j = 0; j < tokens; j++) probabilities[j] = global!.data[from + j]!;
+    return probabilities;
+  }
+  const from = (head * tokens + row) * columns;
+  for (const [g, j] of globalIndices.entries()) probabilities[j]! += local.data[from + g]!;
+  for (let column = globalIndices.length; column < columns; column++) {
+    const j = row - oneSidedWindow[layer]! + column - globalIndices.length;
+    if (j >= 0 && j < tokens) probabilities[j]! += local.data[from + column]!;
+  }
+  return probabilities;
+}
+
+function sentenceOf(reading: Reading, probabilities: Float64Array, chosen: number): string {
+  const { encoding, globalIndices, answer, left } = reading;
+  const shown = ([j, p]: [number, number]): string =>
+    `“${tokenText(reading, j)}”${encoding.sequenceIds[j] === 0 ? ' in the question' : ''} ${(100 * p).toFixed(0)} %`;
+  const top = [...probabilities.entries()].sort((a, b) => b[1] - a[1]).slice(0, 5);
+  const worth = top.filter(([, p]) => p >= 0.005).map(shown);
+  const who = `Token ${chosen} “${tokenText(reading, chosen)}”${globalIndices.includes(chosen) ? ' (global)' : ''}`;
+  const cut = left === 0 ? '' : ` The last ${left} tokens of the text were left out: ${mostTokens} are read here.`;
+  return `Answer: ${answer}. ${who} attends most to ${worth.join(', ')}.${cut}`;
 }
 
 async function read(
@@ -121,6 +165,8 @@ async function read(
   text: string,
   useGlobal: boolean,
 ): Promise<Reading> {
+  if (question.trim() === '' || text.trim() === '') throw new Error('It takes a question and a text.');
+  const whole = tokenizer.encode(question, { textPair: text }).inputIds.length;
   const encoding = tokenizer.encode(question, { textPair: text, maxLength: mostTokens, truncation: 'only_second' });
   const { inputIds, sequenceIds, offsets } = encoding;
   const inputs = { inputIds };
@@ -142,7 +188,9 @@ async function read(
   }
   const answer = text.slice(offsets[2 * best.start], offsets[2 * best.end + 1]).trim();
   const globalIndices = [...globalAttentionMask.keys()].filter(t => globalAttentionMask[t] === 1);
-  return { question, text, encoding, globalIndices, layers, answer };
+  const left = whole - inputIds.length;
+  const { oneSidedWindow } = model.config;
+  return { question, text, encoding, globalIndices, layers, oneSidedWindow, answer, left };
 }
 
 /**
@@ -179,18 +227,26 @@ function tokenText({ question, text, encoding }: Reading, t: number): string {
   return (sequence === 0 ? question : text).slice(encoding.offsets[2 * t], encoding.offsets[2 * t + 1]);
 }
 
-function showReading(to: Element, reading: Reading, probabilities: Float64Array, chosen: number, ink: string): void {
+/** The text, token by token; a click on one chooses it. */
+function showWords(to: Element, reading: Reading, probabilities: Float64Array, chosen: number): void {
+  const { encoding, question, text } = reading;
+  const ink = colour('--accent');
   const most = Math.max(...probabilities);
-  const spans: Node[] = [];
+  const nodes: Node[] = [];
   for (let t = 0; t < probabilities.length; t++) {
     const span = document.createElement('span');
     span.textContent = tokenText(reading, t);
+    span.dataset.token = String(t);
     if (probabilities[t]! > 0.002) span.style.background = mix(ink, 0.75 * Math.sqrt(probabilities[t]! / most));
     if (t === chosen) span.className = 'query';
     span.title = `${(100 * probabilities[t]!).toFixed(1)} %`;
-    spans.push(span, document.createTextNode(' '));
+    // Between two tokens of one text stands what stands there; a blank elsewhere.
+    const sequence = encoding.sequenceIds[t]!;
+    const sameText = sequence >= 0 && sequence === encoding.sequenceIds[t + 1];
+    const [end, next] = [encoding.offsets[2 * t + 1]!, encoding.offsets[2 * t + 2]!];
+    nodes.push(span, document.createTextNode(sameText ? (sequence === 0 ? question : text).slice(end, next) : ' '));
   }
-  to.replaceChildren(...spans);
+  to.replaceChildren(...nodes);
 }
 
 function strongest(data: ArrayLike<number>, from: number, count: number): number {

@@ -22,7 +22,7 @@ export function startCostView(section: Element): void {
   const spoken = section.querySelector(':scope > output')!;
   let rows: Row[] = [];
   const show = (): void => {
-    if (rows.length > 0) panels.replaceChildren(chartOf(rows), tableOf(rows));
+    if (rows.length > 0) panels.replaceChildren(chartsOf(rows), tableOf(rows));
   };
   button.addEventListener('click', async () => {
     button.disabled = true;
@@ -104,30 +104,63 @@ function tableOf(rows: readonly Row[]): Element {
   return table;
 }
 
+/** Time and memory side by side. */
+function chartsOf(rows: readonly Row[]): Element {
+  const charts = document.createElement('div');
+  charts.className = 'charts';
+  const memory = (tokens: number, window_: number): number => (4 * scores(tokens, window_)) / 1e6;
+  charts.append(
+    chartOf(
+      'Milliseconds',
+      'ms',
+      rows.map(({ tokens, fullMs, windowMs }) => ({ tokens, full: fullMs, windowed: windowMs })),
+    ),
+    chartOf(
+      'Megabytes of scores',
+      'MB of scores',
+      rows.map(({ tokens }) => ({
+        tokens,
+        full: memory(tokens, tokens),
+        windowed: memory(tokens, oneSidedWindow),
+      })),
+    ),
+  );
+  return charts;
+}
+
+interface Point {
+  readonly tokens: number;
+  readonly full: number;
+  readonly windowed: number;
+}
+
 /** Both axes linear: a straight line is linear growth, a curve is not. */
-function chartOf(rows: readonly Row[]): Element {
-  const [width, height, margin] = [640, 260, 46];
-  const most = Math.max(...rows.map(row => row.fullMs));
+function chartOf(what: string, unit: string, points: readonly Point[]): Element {
+  const [width, height, margin] = [480, 260, 40];
+  const most = Math.max(...points.map(point => point.full));
   const x = (tokens: number): number => margin + ((width - 2 * margin) * tokens) / lengths.at(-1)!;
-  const y = (ms: number): number => height - margin + 10 - ((height - 2 * margin) * ms) / most;
-  const line = (of: (row: Row) => number): string =>
-    rows.map((row, i) => `${i === 0 ? 'M' : 'L'}${x(row.tokens).toFixed(1)} ${y(of(row)).toFixed(1)}`).join('');
-  const last = rows.at(-1)!;
+  const y = (value: number): number => height - margin + 10 - ((height - 2 * margin) * value) / most;
+  const line = (of: (point: Point) => number): string =>
+    points.map((point, i) => `${i === 0 ? 'M' : 'L'}${x(point.tokens).toFixed(1)} ${y(of(point)).toFixed(1)}`).join('');
+  const last = points.at(-1)!;
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
   svg.setAttribute('role', 'img');
-  svg.setAttribute('aria-label', 'Milliseconds against tokens; the numbers are in the table below');
+  svg.setAttribute('aria-label', `${what} against tokens; the numbers are in the table below`);
   const [full, windowed, quiet] = [colour('--global-row'), colour('--seen'), colour('--quiet')];
+  const tick = ({ tokens }: Point): string =>
+    `<text x="${x(tokens)}" y="${height - 10}" text-anchor="middle">${tokens}</text>`;
   svg.innerHTML =
     `<path d="M${margin} ${y(0)}H${width - margin}M${margin} ${y(0)}V${y(most)}" stroke="${quiet}" fill="none"/>` +
-    `<path d="${line(row => row.fullMs)}" stroke="${full}" stroke-width="3" fill="none"/>` +
-    `<path d="${line(row => row.windowMs)}" stroke="${windowed}" stroke-width="3" fill="none"/>` +
-    `<g fill="${quiet}" font-size="13" font-family="system-ui, sans-serif">` +
-    rows
-      .map(({ tokens }) => `<text x="${x(tokens)}" y="${height - 12}" text-anchor="middle">${tokens}</text>`)
+    `<path d="${line(point => point.full)}" stroke="${full}" stroke-width="3" fill="none"/>` +
+    `<path d="${line(point => point.windowed)}" stroke="${windowed}" stroke-width="3" fill="none"/>` +
+    `<g fill="${quiet}" font-size="14" font-family="system-ui, sans-serif">` +
+    points
+      .filter(({ tokens }) => tokens >= 1024 || tokens === last.tokens)
+      .map(tick)
       .join('') +
-    `<text x="${margin}" y="${y(most) - 8}">${most.toFixed(1)} ms</text>` +
-    `<text x="${x(last.tokens) - 6}" y="${y(last.fullMs) - 8}" text-anchor="end" fill="${full}">every key</text>` +
-    `<text x="${x(last.tokens) - 6}" y="${y(last.windowMs) - 8}" text-anchor="end" fill="${windowed}">window</text></g>`;
+    `<text x="${margin}" y="${y(most) - 10}">${most.toFixed(1)} ${unit}</text>` +
+    `<text x="${x(last.tokens) - 40}" y="${y(last.full) + 12}" text-anchor="end" fill="${full}">every key</text>` +
+    `<text x="${x(last.tokens) - 8}" y="${y(last.windowed) - 8}" text-anchor="end" fill="${windowed}">window</text></g>`;
   return svg;
 }

@@ -45,6 +45,9 @@ describe.each(screens)('%s', (name, screen) => {
     expect(await spoken('receptive-field')).toContain('knows of 49 of 97 tokens');
     await page.check('#receptive-field input[name="first token is global"]');
     expect(await spoken('receptive-field')).toContain('knows of 97 of 97 tokens');
+    await page.focus('#receptive-field canvas');
+    await page.keyboard.press('ArrowLeft');
+    expect(await spoken('receptive-field')).toContain('token 47 knows');
   });
 
   test('a trained head finds the name of the question', async () => {
@@ -52,15 +55,48 @@ describe.each(screens)('%s', (name, screen) => {
     await expect
       .poll(() => spoken('attention'), { timeout: 60_000 })
       .toMatch(/^Answer: 03P\. .*“Renata” in the question/);
+    // The word that looks can be seen in both pictures, which are longer than their boxes.
+    expect(await page.locator('#attention .panels').evaluate(box => box.scrollTop)).toBeGreaterThan(0);
+    const isSeen = await page.locator('#attention .reading').evaluate(box => {
+      const [inside, word] = [box.getBoundingClientRect(), box.querySelector('.query')!.getBoundingClientRect()];
+      return word.top >= inside.top && word.bottom <= inside.bottom;
+    });
+    expect(isSeen).toBe(true);
+  }, 120_000);
+
+  test('words and rows are chosen by click and by keys', async () => {
+    await page.locator('#attention .reading span', { hasText: 'Irena' }).click();
+    expect(await spoken('attention')).toMatch(/“Irena” attends most to/);
+    const before = /Token (\d+)/.exec(await spoken('attention'))![1]!;
+    await page.focus('#attention canvas');
+    await page.keyboard.press('ArrowDown');
+    expect(await spoken('attention')).toContain(`Token ${Number(before) + 1} “is”`);
+    await page.keyboard.press('Home');
+    expect(await spoken('attention')).toContain('Token 0 “<s>” (global) attends most to');
+    expect(await page.locator('#attention .reading').evaluate(element => element.scrollTop)).toBe(0);
+  });
+
+  test('without global attention the question is seen from nearby only', async () => {
     await page.uncheck('#attention input[name="the question has global attention"]');
+    await expect.poll(() => spoken('attention'), { timeout: 60_000 }).not.toMatch(/in the question|\(global\)|Reading/);
+  }, 120_000);
+
+  test('a text of the reader: what is cut is said, and nothing is no text', async () => {
+    await page.fill('#attention textarea', 'The access code of Renata is 77Q. '.repeat(100));
     await page.click('#attention button');
-    await expect.poll(() => spoken('attention'), { timeout: 60_000 }).not.toMatch(/in the question|Reading/);
+    await expect
+      .poll(() => spoken('attention'), { timeout: 60_000 })
+      .toMatch(/^Answer: 77Q\. .* The last \d+ tokens of the text were left out: 600 are read here\.$/);
+    await page.fill('#attention textarea', ' ');
+    await page.click('#attention button');
+    await expect.poll(() => spoken('attention')).toBe('It takes a question and a text.');
   }, 120_000);
 
   test('costs are measured here', async () => {
     await page.click('#cost button');
     await expect.poll(() => spoken('cost'), { timeout: 60_000 }).toContain('16 times the tokens');
     expect(await page.locator('#cost tbody tr').count()).toBe(5);
+    expect(await page.locator('#cost svg').count()).toBe(2); // time and memory
   }, 120_000);
 
   test('nothing overflows, nothing fails, nobody else is asked', async () => {
