@@ -18,7 +18,6 @@ import {
   parseLedConfig,
   parseModelConfig,
 } from './parse-led-config.ts';
-import { openPytorch } from './pytorch/open-pytorch.ts';
 import { openSafetensors, type SafetensorsOptions, type TensorFile } from './safetensors.ts';
 import { maxIndexBytes, openShards, parseShardIndex } from './shards.ts';
 import { canonicalName, expectedTensors } from './tensor-names.ts';
@@ -185,6 +184,12 @@ async function readText(
     await source.close();
   }
 }
+
+/** Its code comes with the first such file: pages, which read safetensors, do without. */
+const openPytorch = async (source: ByteSource, options?: SafetensorsOptions): Promise<TensorFile> => {
+  const pytorch = await import('./pytorch/open-pytorch.ts');
+  return pytorch.openPytorch(source, options);
+};
 
 async function openTensors(files: CheckpointFiles, options: SafetensorsOptions): Promise<TensorFile> {
   const single = await files.open('model.safetensors');
