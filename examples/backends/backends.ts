@@ -5,6 +5,7 @@ import { engineSubject } from '../../conformance/subjects/engine.ts';
 import { referenceSubject } from '../../conformance/subjects/reference.ts';
 import type { Kernels } from '../../contract/kernels.ts';
 import type { Backend } from '../../contract/model.ts';
+import { createGpuJsKernels, openDevice as openWebGl2 } from '../../gpu/gpujs/index.ts';
 import { createWebGpuKernels, gpuOfPlatform, openDevice } from '../../gpu/webgpu/index.ts';
 import { createReferenceBackend } from '../../reference/backend.ts';
 import { createBackend } from '../../runtime/index.ts';
@@ -42,7 +43,32 @@ export const candidates: readonly Candidate[] = [
   wasm('wasm-threads', 'WebAssembly, two threads over one memory', { threads: 2 }),
   webGpu('webgpu', 'WGSL kernels, float32', 'float32'),
   webGpu('webgpu-f16', 'WGSL kernels, weights in float16', 'float16'),
+  {
+    name: 'gpujs',
+    what: 'kernels on gpu.js over WebGL2, float32',
+    async open() {
+      // All cases on one device, as above: many programs to compile.
+      const device = await openWebGl2();
+      return overKernels(
+        'gpujs',
+        'float32',
+        renderer(),
+        () => createGpuJsKernels({ device }),
+        () => device.dispose(),
+      );
+    },
+  },
 ];
+
+/** Who draws for WebGL2. Some browsers name the GPU only to those who ask for it by an extension. */
+function renderer(): string {
+  const gl = new OffscreenCanvas(1, 1).getContext('webgl2');
+  if (!gl) return 'nobody';
+  const unmasked = gl.getExtension('WEBGL_debug_renderer_info')?.UNMASKED_RENDERER_WEBGL;
+  const name = String(gl.getParameter(unmasked ?? gl.RENDERER));
+  gl.getExtension('WEBGL_lose_context')?.loseContext(); // browsers keep few contexts
+  return name;
+}
 
 function wasm(name: string, what: string, options: WasmOptions): Candidate {
   const threads = options.threads ?? 1;

@@ -33,10 +33,11 @@ describe.each(screens)('%s', (name, screen) => {
   });
 
   test('says what this browser has, and why it lacks the rest', async () => {
-    for (const backend of ['reference', 'wasm-baseline', 'wasm', 'wasm-threads', 'webgpu']) {
+    for (const backend of ['reference', 'wasm-baseline', 'wasm', 'wasm-threads', 'webgpu', 'gpujs']) {
       expect(await page.isChecked(`input[name="${backend}"]`), backend).toBe(true);
     }
     expect(await page.textContent('label:has(input[name=webgpu])')).toMatch(/on .*swiftshader/i);
+    expect(await page.textContent('label:has(input[name=gpujs])')).toMatch(/on .*swiftshader/i);
     const half = page.locator('label:has(input[name=webgpu-f16])');
     if (await half.locator('input').isDisabled()) {
       expect(await half.textContent()).toContain('"shader-f16" expected a feature of the adapter, got none.');
@@ -127,6 +128,7 @@ describe('a browser that has less, and a case that is not met', () => {
     const { page } = opened;
     await page.uncheck('input[name=reference]');
     await page.uncheck('input[name=wasm]');
+    await page.uncheck('input[name=gpujs]');
     await page.selectOption('select[name=level]', 'attention');
     expect(await runUntilDone(page)).toBe('Done: 4 of 5 verdicts pass; 1 fail.');
     const article = page.locator('#run-wasm-baseline');
