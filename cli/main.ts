@@ -42,8 +42,7 @@ const program: Command = new Command('longformer')
   .description(
     'Longformer in TypeScript: run checkpoints, look into them, and hold implementations against Hugging Face.',
   )
-  .version(packageVersion())
-  .showHelpAfterError('(add --help for the options)');
+  .version(packageVersion());
 // A reader that has seen enough (`| head`) is no fault.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
@@ -55,7 +54,7 @@ const asked = process.argv[2] ?? '';
 const alone = asked !== 'completion' && Object.hasOwn(commands, asked);
 for (const name of alone ? [asked] : Object.keys(commands)) program.addCommand(await commands[name]!());
 for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)]) {
-  command.exitOverride();
+  command.exitOverride().showHelpAfterError('(add --help for the options)');
 }
 
 try {

@@ -4,9 +4,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { createMemorySource } from '../runtime/checkpoint/byte-source.ts';
 import { openSafetensors } from '../runtime/checkpoint/safetensors.ts';
+import { highlight } from './text-options.ts';
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -150,8 +151,57 @@ describe('what is printed', () => {
     expect(tagged).toMatch(/^( *\d+\.\d % {2}\w+ +.*\(characters \d+–\d+\)\n)+$/);
     const none = ['Anna in Paris', '--ignore', 'none', '--aggregation', 'none', '--json'];
     expect(JSON.parse(run('tag', none, { model: 'token-classification' }).stdout)[0]).toHaveProperty('entity');
-    const choice = run('choose', ['It rained.', 'It is wet.', 'It is dry.'], { model: 'multiple-choice' });
-    expect(choice.stdout).toMatch(/^( *\d+\.\d % {2}It is (wet|dry)\.\n){2}$/);
+  });
+
+  it('fill-mask: several texts under their names, and a target that is no token is said', () => {
+    const { stdout, stderr } = run('fill-mask', ['<mask>', '<mask> <mask>', '--top-k', '1', '--targets', 'riverbank']);
+    const line = ' *\\d+\\.\\d % {2}.*\n';
+    expect(stdout).toMatch(new RegExp(`^text 1:\n${line}text 2:\nmask 1\n${line}mask 2\n${line}$`));
+    expect(stderr).toBe('"riverbank" is no token; its first one is taken, as Hugging Face does.\n');
+  });
+
+  it('choose: the text as an argument, from a file or from standard input', () => {
+    const choices = ['It is wet.', 'It is dry.'];
+    const choose = (args: readonly string[], input?: string) =>
+      run('choose', args, { model: 'multiple-choice', input });
+    const { stdout } = choose(['It rained.', ...choices]);
+    expect(stdout).toMatch(/^( *\d+\.\d % {2}It is (wet|dry)\.\n){2}$/);
+    expect(choose(['-', ...choices], 'It rained.').stdout).toBe(stdout);
+    expect(choose(['--file', write('rain.txt', 'It rained.'), ...choices]).stdout).toBe(stdout);
+    const refused = [
+      ['It rained.', 'It is wet.'],
+      ['It rained.', 'wet', ' '],
+      ['', ...choices],
+    ];
+    expect(refused.map(args => choose(args).stderr)).toEqual([
+      'E_RANGE: choose: "choices" expected two or more, got 1.\n',
+      'E_RANGE: choose: "choice 2" expected some text, got none.\n',
+      'E_RANGE: choose: "text" expected some text, got none.\n',
+    ]);
+  });
+
+  it('colours are for people: not in pipes, not with NO_COLOR, not on a dumb terminal', () => {
+    const { isTTY } = process.stdout;
+    const coloured = (tty: boolean, env: Record<string, string>): boolean => {
+      process.stdout.isTTY = tty;
+      for (const name of ['NO_COLOR', 'TERM']) vi.stubEnv(name, env[name]);
+      return highlight('a') !== 'a';
+    };
+    try {
+      expect(coloured(true, { TERM: 'xterm' })).toBe(true);
+      expect(coloured(false, { TERM: 'xterm' })).toBe(false);
+      expect(coloured(true, { TERM: 'xterm', NO_COLOR: '1' })).toBe(false);
+      expect(coloured(true, { TERM: 'dumb' })).toBe(false);
+    } finally {
+      process.stdout.isTTY = isTTY;
+      vi.unstubAllEnvs();
+    }
+  });
+
+  it('a reader that has seen enough is no fault', () => {
+    const command = `'${process.execPath}' '${main}' embed --model '${modelOf('fill-mask')}' ${'a '.repeat(200)}| head -c 9`;
+    const { stdout, stderr } = spawnSync('bash', ['-c', `${command}; echo " \${PIPESTATUS[0]}"`], { encoding: 'utf8' });
+    expect([stdout, stderr]).toEqual(['{"name":" 0\n', '']);
   });
 
   it('nothing in a text of others reaches the terminal as a command', () => {
@@ -190,6 +240,16 @@ describe('embed', () => {
       { name: `${texts}:3`, embedding: lines[1].embedding },
     ]);
     for (const name of leftovers()) rmSync(join(temporary, name));
+  });
+
+  it('takes lines or texts, and at least one', () => {
+    const empty = write('empty.jsonl', '\n');
+    expect(
+      [embed('--jsonl', empty), embed('a', '--jsonl', empty)].map(({ status, stderr }) => [status, stderr]),
+    ).toEqual([
+      [1, `E_RANGE: embed: "${empty}" expected at least one line with a text, got none.\n`],
+      [1, 'E_RANGE: embed: "--jsonl" expected to be alone, got other texts beside it.\n'],
+    ]);
   });
 
   it('names the line that has no text, and writes nothing', () => {
@@ -236,31 +296,17 @@ describe('embed', () => {
   });
 });
 
-describe('help and completion', () => {
+describe('help', () => {
   it.each(['answer', 'classify', 'tag', 'fill-mask', 'choose', 'embed', 'download', 'cache'])(
-    '%s --help explains itself, with an example',
+    '%s --help explains itself, with an example; a wrong flag points there',
     command => {
-      const { status, stdout } = spawnSync(process.execPath, [main, command, '--help'], { encoding: 'utf8' });
-      expect(status).toBe(0);
-      expect(stdout).toContain(`Usage: longformer ${command}`);
-      if (command !== 'cache') expect(stdout).toMatch(/Examples?:\n {2}/);
+      const help = spawnSync(process.execPath, [main, command, '--help'], { encoding: 'utf8' });
+      expect(help.status).toBe(0);
+      expect(help.stdout).toContain(`Usage: longformer ${command}`);
+      expect(help.stdout).toMatch(/Examples?:\n {2}/);
+      const wrong = spawnSync(process.execPath, [main, command, '--loud'], { encoding: 'utf8' });
+      expect([wrong.status, wrong.stdout]).toEqual([2, '']);
+      expect(wrong.stderr).toMatch(/^error: .*\n(\n)?\(add --help for the options\)\n$/);
     },
   );
-
-  const completion = (shell: string) => spawnSync(process.execPath, [main, 'completion', shell], { encoding: 'utf8' });
-
-  it('bash completes commands and their flags', () => {
-    const { stdout } = completion('bash');
-    const script = `${stdout}
-      COMP_WORDS=(longformer an) COMP_CWORD=1; _longformer; echo "\${COMPREPLY[@]}"
-      COMP_WORDS=(longformer answer --str) COMP_CWORD=2; _longformer; echo "\${COMPREPLY[@]}"`;
-    const { stdout: completed } = spawnSync('bash', ['-c', script], { encoding: 'utf8' });
-    expect(completed).toBe('answer\n--stride\n');
-  });
-
-  it('zsh and fish get scripts of their own, other shells a refusal', () => {
-    expect(completion('zsh').stdout).toContain('bashcompinit');
-    expect(completion('fish').stdout).toMatch(/^complete -c longformer -n __fish_use_subcommand -a answer -d /);
-    expect(completion('tcsh')).toMatchObject({ status: 2, stdout: '' });
-  });
 });

@@ -32,6 +32,19 @@ test('a model of the hub', async () => {
   await source.close();
 });
 
+test('a file is no directory', async () => {
+  const path = join(folder, 'model.safetensors');
+  await writeFile(path, '');
+  await expect(openNamed(path, { endpoint: hub.url })).rejects.toThrow(/expected a directory, got a file\.$/);
+  expect(hub.log).toEqual([]);
+});
+
+test('a name that is on the hub as little as here', async () => {
+  const opened = openNamed('models/needle', { endpoint: hub.url, cacheDir: folder });
+  await expect(opened).rejects.toMatchObject({ reason: 'ModelNotFound' });
+  await expect(opened).rejects.toThrow(/ There is no directory "models\/needle" here either\.$/);
+});
+
 test.each(['./models/x', '/models/x', '~/x', 'a/b/c', 'C:/x', 'a\\b'])('the path %j that is not there', async name => {
   const opened = openNamed(name, { endpoint: hub.url, cacheDir: folder });
   await expect(opened).rejects.toThrow(`openCheckpoint: "${name}" expected a directory, got nothing there.`);

@@ -43,8 +43,7 @@ Examples:
         const expected = 'a name that ends in .safetensors or .jsonl';
         throw new ValueRangeError({ where: 'embed', name: '--out', expected, got: flags.out });
       }
-      const texts =
-        flags.jsonl === undefined ? await readTexts('embed', given, flags) : await readLines(flags.jsonl, flags.field);
+      const texts = await readAll(given, flags);
       const abort = new AbortController();
       const interrupt = (): void => abort.abort();
       process.once('SIGINT', interrupt);
@@ -103,6 +102,19 @@ async function writeLines(out: string, lines: Iterable<string>): Promise<void> {
     await sink.discard();
     throw error;
   }
+}
+
+/** @throws ValueRangeError when texts come from two places at once, or from none */
+async function readAll(given: readonly string[], flags: Flags): Promise<{ name: string; text: string }[]> {
+  const { jsonl, field, file } = flags;
+  if (jsonl === undefined) return readTexts('embed', given, flags);
+  if (given.length > 0 || file !== undefined) {
+    const expected = 'to be alone';
+    throw new ValueRangeError({ where: 'embed', name: '--jsonl', expected, got: 'other texts beside it' });
+  }
+  const texts = await readLines(jsonl, field);
+  if (texts.length > 0) return texts;
+  throw new ValueRangeError({ where: 'embed', name: jsonl, expected: 'at least one line with a text', got: 'none' });
 }
 
 /** @throws ValueRangeError naming the line that has no text */

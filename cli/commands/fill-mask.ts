@@ -20,7 +20,9 @@ export function fillMaskCommand(): Command {
       .argument('[texts...]', 'texts with <mask>; - or nothing: standard input'),
   )
     .option('--top-k <count>', 'fillings shown', wholeNumber, 5)
-    .option('--targets <tokens>', 'only these, separated by commas', (value: string) => value.split(','))
+    .option('--targets <tokens>', 'only these, separated by commas; Ġ is a blank: Ġfile,Ġstring', (value: string) =>
+      value.split(','),
+    )
     .addHelpText(
       'after',
       `
@@ -38,9 +40,14 @@ Examples:
           { topK, targets, truncation, onProgress },
         ),
       );
-      print(flags, results, result => {
+      for (const target of targets ?? []) {
+        if (fill.tokenizer.tokenToId(target) !== undefined) continue;
+        process.stderr.write(`${JSON.stringify(target)} is no token; its first one is taken, as Hugging Face does.\n`);
+      }
+      print(flags, results, (result, i) => {
         const masks = Array.isArray(result[0]) ? (result as Filling[][]) : [result as Filling[]];
         return masks.flatMap((fillings, mask) => [
+          ...(texts.length > 1 && mask === 0 ? [`${texts[i]!.name}:`] : []),
           ...(masks.length > 1 ? [`mask ${mask + 1}`] : []),
           ...fillings.map(({ score, token_str }) => `${percent(score)}  ${oneLine(token_str).trim()}`),
         ]);
