@@ -54,6 +54,7 @@ interface Ready {
   readonly importSeconds: number;
   /** From there until the model is. */
   readonly loadSeconds: number;
+  readonly loadCpuSeconds: number;
 }
 type Contestant = compare.Contestant<ForwardRequest, Ready, ForwardAnswer>;
 
@@ -73,6 +74,7 @@ interface Measurement {
   readonly loadSeconds: number;
   /** From the beginning of loading, libraries imported, to the end of the first pass. */
   readonly firstAnswerSeconds: number;
+  readonly firstAnswerCpuSeconds: number;
   /** Worst difference from Hugging Face's float32 answer, relative to its largest value; null: nobody computed that. */
   readonly difference: number | null;
 }
@@ -146,6 +148,7 @@ function measurementOf(
     importSeconds: compare.rounded(ready.importSeconds),
     loadSeconds: compare.rounded(ready.loadSeconds),
     firstAnswerSeconds: compare.rounded(ready.loadSeconds + first.seconds),
+    firstAnswerCpuSeconds: compare.rounded(ready.loadCpuSeconds + first.cpuSeconds),
     difference: truth ? compare.rounded(differenceOf(counted[0]!.probe, truth.probe), 2) : null,
   };
 }
@@ -214,13 +217,14 @@ function lengthRows(measurements: readonly Measurement[]): string[][] {
     peer ? megabytes(peer.peakBytes) : '-',
     seconds(ours.firstAnswerSeconds),
     peer ? seconds(peer.firstAnswerSeconds) : '-',
+    peer ? (ours.firstAnswerCpuSeconds / peer.firstAnswerCpuSeconds).toFixed(3) : '-',
     ours.difference?.toExponential(1) ?? '-',
   ]);
 }
 
 const lengthHeader = [
   ...['T', 'ours s', 'peer', 'peer s', 'ratio', 'by CPU time', 'ours MB', 'peer MB'],
-  ...['ours first s', 'peer first s', 'difference'],
+  ...['ours first s', 'peer first s', 'first by CPU', 'difference'],
 ];
 
 function packedRows(measurements: readonly Measurement[]): string[][] {

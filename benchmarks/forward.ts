@@ -1,7 +1,7 @@
 /**
  * Our side of encoder.bench.ts: a process that loads a checkpoint, then times forward passes when asked.
  *
- * A process of its own, so that its peak memory is its own. First line out: {"importSeconds", "loadSeconds"}. Then for each
+ * A process of its own, so that its peak memory is its own. First line out: {"importSeconds", "loadSeconds", "loadCpuSeconds"}. Then for each
  * line in, a `ForwardRequest`, a `ForwardAnswer`. peers/huggingface/forward.py speaks the same.
  */
 import { readFileSync } from 'node:fs';
@@ -44,11 +44,14 @@ const { values: options } = parseArgs({
 const say = (answer: object): void => void process.stdout.write(JSON.stringify(answer) + '\n');
 
 const imported = performance.now(); // counted from the start of the process
+const cpuImported = process.cpuUsage();
 const kernels = await createKernelsNamed(options.backend as BackendName, Number(options.threads));
 const checkpoint = await openCheckpoint(options.checkpoint!);
 const model = await createBackend(kernels).loadLongformer(checkpoint);
 await checkpoint.close();
-say({ importSeconds: imported / 1000, loadSeconds: (performance.now() - imported) / 1000 });
+const { user, system } = process.cpuUsage(cpuImported);
+const loadSeconds = (performance.now() - imported) / 1000;
+say({ importSeconds: imported / 1000, loadSeconds, loadCpuSeconds: (user + system) / 1e6 });
 
 for await (const line of createInterface({ input: process.stdin })) {
   say(await forward(JSON.parse(line) as ForwardRequest));

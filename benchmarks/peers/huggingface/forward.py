@@ -3,7 +3,7 @@
 Usage: python forward.py --checkpoint DIRECTORY [--dtype f32|bf16|int8]        answers requests read from standard input
        python forward.py --checkpoint DIRECTORY --tokens 512,4096 [--want head] measures and prints, without a partner
 
-First line out: {"importSeconds", "loadSeconds"}. Then for each line in, {"tokens": [T, ...], "batch", "want": "all" | "last" | "head"}:
+First line out: {"importSeconds", "loadSeconds", "loadCpuSeconds"}. Then for each line in, {"tokens": [T, ...], "batch", "want": "all" | "last" | "head"}:
 {"seconds", "cpuSeconds", "peakBytes", "residentBytes", "probe"}. Documents go through `batch` at a time, padded to the longest of them.
 """
 import time
@@ -53,12 +53,12 @@ def resident_bytes():
 
 with open(os.path.join(options.checkpoint, "config.json")) as config:
     architecture = getattr(transformers, json.load(config)["architectures"][0])  # imports its module
-imported = time.perf_counter()
+imported, cpu_imported = time.perf_counter(), time.process_time()
 dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
 model = architecture.from_pretrained(options.checkpoint, dtype=dtype).eval()
 if options.dtype == "int8":
     model = torch.ao.quantization.quantize_dynamic(model, {torch.nn.Linear}, dtype=torch.qint8)
-loaded = time.perf_counter()
+loaded, cpu_loaded = time.perf_counter(), time.process_time()
 
 
 def inputs_of(tokens, first, batch):
@@ -108,7 +108,13 @@ def say(answer):
     print(json.dumps(answer), flush=True)
 
 
-say({"importSeconds": imported - started, "loadSeconds": loaded - imported})
+say(
+    {
+        "importSeconds": imported - started,
+        "loadSeconds": loaded - imported,
+        "loadCpuSeconds": cpu_loaded - cpu_imported,
+    }
+)
 if options.tokens:
     for length in map(int, options.tokens.split(",")):
         first, *runs = [forward([length], 1, options.want) for _ in range(options.runs + 1)]

@@ -6,7 +6,7 @@
  *     … --optimize all --without 'ReshapeFusion;ConstantFolding'                       leaves optimisers out by name
  *
  * FILE.onnx and FILE.onnx.json come from peers/huggingface/export_onnx.py, which fixes the length: a request for another is refused.
- * First line out: {"importSeconds", "loadSeconds"}. Then for each line in, {"tokens": [T, ...], "batch": 1, "want": "last" | "head"}:
+ * First line out: {"importSeconds", "loadSeconds", "loadCpuSeconds"}. Then for each line in, {"tokens": [T, ...], "batch": 1, "want": "last" | "head"}:
  * {"seconds", "cpuSeconds", "peakBytes", "residentBytes", "probe"}.
  */
 import { readFileSync } from 'node:fs';
@@ -47,6 +47,7 @@ const runtimes = {
 const runtime = runtimes[options.runtime];
 const ort = await runtime.library();
 const imported = performance.now(); // counted from the start of the process
+const cpuImported = process.cpuUsage();
 let session;
 try {
   session = await runtime.session(ort, {
@@ -57,7 +58,12 @@ try {
 } catch (error) {
   await fail('load', error);
 }
-const ready = { importSeconds: imported / 1000, loadSeconds: (performance.now() - imported) / 1000 };
+const { user, system } = process.cpuUsage(cpuImported);
+const ready = {
+  importSeconds: imported / 1000,
+  loadSeconds: (performance.now() - imported) / 1000,
+  loadCpuSeconds: (user + system) / 1e6,
+};
 
 /** <s>, something, </s>; the first token is global. The same ids as in benchmarks/forward.ts. */
 function feedsOf(document) {
