@@ -1,5 +1,5 @@
 /** layerNorm(input + residual): mean and variance of each row first, then every number on its own. */
-import { type ArgumentType, type Program, program, sumInBlocks } from '../program.ts';
+import { type ArgumentType, type Program, program, sumInBlocks, sumOfTerms } from '../program.ts';
 
 const inputs = (residual: boolean): Record<string, ArgumentType> =>
   residual ? { input: 'Rows', residual: 'Rows' } : { input: 'Rows' };
@@ -13,7 +13,7 @@ export const layerMoments = (residual: boolean): Program =>
     nameOf('moments', residual),
     { ...inputs(residual), features: 'Integer', eps: 'Float' },
     `
-  ${sumInBlocks('sum', 'k', 'features', `part += ${term(residual, 'k')};`)}
+  ${sumOfTerms('sum', 'features', k => term(residual, k))}
   const mean = sum / features;
   let result = mean;
   if (this.thread.x === 1) {

@@ -4,7 +4,7 @@
  *
  * Row head * slots + i of it belongs to the i-th query of the chunk; that one is query row first + i * step.
  */
-import { type Program, program, sumInBlocks } from '../program.ts';
+import { type Program, program, sumInBlocks, sumOfTerms } from '../program.ts';
 import type { KeySource } from './keys.ts';
 import { decay } from './math.ts';
 
@@ -36,7 +36,7 @@ export const scores = (keys: KeySource): Program =>
   ${keys.find}
   let score = hidden;
   if (keyRow >= 0) {
-    ${sumInBlocks('sum', 'k', 'headDim', 'part += query[slot][firstFeature + k] * key[keyRow][firstFeature + k];')}
+    ${sumOfTerms('sum', 'headDim', k => `query[slot][firstFeature + ${k}] * key[keyRow][firstFeature + ${k}]`)}
     score = sum * scale;
   }
   return score;`,
