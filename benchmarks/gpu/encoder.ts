@@ -13,6 +13,7 @@ import { buildReport, formatReport } from '../../conformance/report.ts';
 import { engineSubject } from '../../conformance/subjects/engine.ts';
 import type { EncoderInputs } from '../../contract/model.ts';
 import {
+  adapterName,
   createWebGpuKernels,
   gpuOfNode,
   openDevice,
@@ -43,8 +44,7 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 // Timestamps in full resolution: Dawn rounds them to 0.1 ms for the sake of web pages.
 const gpu = await gpuOfNode(['disable-dawn-features=timestamp_quantization', ...options.dawn]);
 const device = await openDevice({ gpu, half: weights === 'float16' });
-const { vendor, architecture, description } = device.adapterInfo;
-const adapter = [vendor, architecture, description].filter(Boolean).join(', ');
+const adapter = adapterName(device);
 say(`adapter: ${adapter}`);
 
 await expectRight();

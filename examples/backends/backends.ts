@@ -6,7 +6,7 @@ import { referenceSubject } from '../../conformance/subjects/reference.ts';
 import type { Kernels } from '../../contract/kernels.ts';
 import type { Backend } from '../../contract/model.ts';
 import { createGpuJsKernels, openDevice as openWebGl2 } from '../../gpu/gpujs/index.ts';
-import { createWebGpuKernels, gpuOfPlatform, openDevice } from '../../gpu/webgpu/index.ts';
+import { adapterName, createWebGpuKernels, gpuOfPlatform, openDevice } from '../../gpu/webgpu/index.ts';
 import { createReferenceBackend } from '../../reference/backend.ts';
 import { createBackend } from '../../runtime/index.ts';
 import { createWasmKernels, type WasmOptions } from '../../wasm/index.ts';
@@ -90,12 +90,10 @@ function webGpu(name: string, what: string, weights: 'float32' | 'float16'): Can
     async open() {
       // All cases on one device: each shader is compiled once.
       const device = await openDevice({ gpu: gpuOfPlatform(), half: weights === 'float16' });
-      const { vendor, architecture, description } = device.adapterInfo;
-      const on = [vendor, architecture, description].filter(Boolean).join(', ') || 'an adapter without a name';
       return overKernels(
         name,
         weights,
-        on,
+        adapterName(device),
         () => createWebGpuKernels({ device, weights }),
         () => device.destroy(),
       );

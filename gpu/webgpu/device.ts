@@ -75,11 +75,17 @@ export function expectDeviceFeatures(
   if (timings) expectFeature(device, 'timestamp-query', 'measure without timings.');
 }
 
+/** Who computes, as far as the platform tells: `nvidia, hopper, NVIDIA H100`. */
+export function adapterName({ adapterInfo: { vendor, architecture, description } }: GPUDevice): string {
+  return [vendor, architecture, description].filter(Boolean).join(', ') || 'an adapter without a name';
+}
+
 /** True for drivers that compute on the processor: SwiftShader, lavapipe, Microsoft's basic renderer. */
 export const isSoftware = ({ adapterInfo }: GPUDevice): boolean =>
   adapterInfo.isFallbackAdapter ||
   /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${adapterInfo.architecture} ${adapterInfo.description}`);
 
+/** Barriers cost a processor that plays GPU more than all else; a GPU wants its workgroup memory used. */
 export const scheduleFor = (device: GPUDevice): Schedule => (isSoftware(device) ? 'registers' : 'tiled');
 
 /** What the device has, or less if the caller wants to see how a smaller one fares. */

@@ -4,9 +4,10 @@ import { expectDeviceFeatures, isSoftware, limitsOf, openDevice, scheduleFor } f
 import type { Schedule } from './kernels/linear.ts';
 import { WebGpuKernels } from './kernels.ts';
 
-export { isSoftware, openDevice } from './device.ts';
+export { adapterName, isSoftware, openDevice } from './device.ts';
 export type { Schedule } from './kernels/linear.ts';
-export type { Statistics, WebGpuKernels } from './kernels.ts';
+export type { WebGpuKernels } from './kernels.ts';
+export type { Statistics } from './memory.ts';
 export type { Timing } from './timings.ts';
 
 export interface WebGpuOptions {

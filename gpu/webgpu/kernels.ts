@@ -1,11 +1,10 @@
 /**
- * The kernels of kernels/ behind the seam: handles in, recorded calls out. Only `read` runs and waits.
+ * The compute half of the seam: handles in, recorded calls out. Nothing here runs or waits.
  *
- * Read before: contract/kernels.ts, recorder.ts.
+ * Read before: contract/kernels.ts, memory.ts.
  */
 import type {
   BandPattern,
-  DeviceHandle,
   DeviceIndices,
   DeviceLinear,
   DeviceNorm,
@@ -14,236 +13,47 @@ import type {
   FullPattern,
   Kernels,
   LinearOptions,
-  SequenceRoles,
 } from '../../contract/kernels.ts';
-import type { Tensor } from '../../contract/tensor.ts';
-import { type Block, Buffers, type Limits } from './buffers.ts';
-import { expectInside, Handle, Indices, Linear, type LinearPart, Norm, Rows, Sequence } from './handles.ts';
-import { Health } from './health.ts';
+import type { Block } from './buffers.ts';
+import { expectInside, Indices, Linear, Norm, Rows, Sequence } from './handles.ts';
 import { addLayerNorm } from './kernels/add-layer-norm.ts';
 import { fullAttention, fullProbabilities } from './kernels/full-attention.ts';
 import { gatherRows } from './kernels/gather-rows.ts';
 import { globalAttention, globalProbabilities } from './kernels/global-attention.ts';
-import { linear, type Schedule } from './kernels/linear.ts';
+import { linear } from './kernels/linear.ts';
 import { slidingWindowAttention } from './kernels/sliding-window-attention.ts';
 import { slidingWindowProbabilities } from './kernels/sliding-window-probabilities.ts';
-import { boundsOf, firstGlobals, packLinear, packSequence } from './pack.ts';
+import { DeviceMemory } from './memory.ts';
 import type { Dispatch } from './program.ts';
-import { Recorder } from './recorder.ts';
-import { Scratch } from './scratch.ts';
-import { type Timing, Timings } from './timings.ts';
 
-export interface KernelSettings {
-  readonly name: string;
-  readonly schedule: Schedule;
-  readonly limits: Limits;
-  readonly maximumMemoryBytes: number;
-  /** Weights in float16. */
-  readonly half: boolean;
-  readonly timings: boolean;
-  /** Floating-point operations of one submit, at most. */
-  readonly mostFlops: number;
-  /** Whether `dispose` destroys the device. */
-  readonly ownsDevice: boolean;
-}
-
-/** What tests and benchmarks look at. */
-export interface Statistics {
-  readonly buffers: number;
-  readonly bytes: number;
-  /** Of handles, since the kernels were made: weights, documents, activations. */
-  readonly uploadedBytes: number;
-  readonly submits: number;
-  readonly reads: number;
-}
-
-export class WebGpuKernels implements Kernels {
-  readonly name: string;
-  readonly #device: GPUDevice;
-  readonly #settings: KernelSettings;
-  readonly #health: Health;
-  readonly #buffers: Buffers;
-  readonly #recorder: Recorder;
-  readonly #timings: Timings | null;
-  readonly #scratch: Scratch;
-  readonly #handles = new Set<Handle>();
-  #reads = 0;
-  #disposed = false;
-
-  /** @throws MemoryError */
-  constructor(device: GPUDevice, settings: KernelSettings) {
-    this.name = settings.name;
-    this.#device = device;
-    this.#settings = settings;
-    this.#health = new Health(device);
-    this.#buffers = new Buffers(device, this.#health, settings.limits, settings.maximumMemoryBytes);
-    this.#timings = settings.timings ? new Timings(device, this.#buffers) : null;
-    this.#recorder = new Recorder(device, this.#health, this.#buffers, settings.mostFlops, this.#timings);
-    this.#scratch = new Scratch(this.#buffers, this.#recorder);
-  }
-
-  get statistics(): Statistics {
-    return { ...this.#buffers.statistics, submits: this.#recorder.submits, reads: this.#reads };
-  }
-
-  /** Device time of each kernel since the last call. Only with the setting `timings`. */
-  async takeTimings(): Promise<Timing[]> {
-    this.#alive();
-    return (await this.#timings?.take()) ?? [];
-  }
-
-  // ---- memory ----
-
-  loadLinear(weight: Tensor, bias: Tensor | null): DeviceLinear {
-    const [outFeatures, inFeatures] = weight.shape as [number, number];
-    const { half, limits } = this.#settings;
-    const columnBytes = (half ? 2 : 4) * (inFeatures + 1);
-    // One binding holds so many columns; a vocabulary may need several.
-    const most =
-      4 * Math.floor(Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize) / (4 * columnBytes)) || 4;
-    const sizes = Array.from({ length: Math.ceil(outFeatures / most) }, (_, i) =>
-      Math.min(most, outFeatures - i * most),
-    );
-    if (inFeatures === outFeatures) this.#scratch.reserveFeatures(outFeatures);
-    const name = `weight (${outFeatures}, ${inFeatures})`;
-    const handle = this.#make(
-      Linear,
-      'loadLinear',
-      name,
-      sizes.map(columns => columnBytes * 4 * Math.ceil(columns / 4)),
-    );
-    const parts = handle.blocks.map((block, i): LinearPart => ({ block, firstColumn: i * most, columns: sizes[i]! }));
-    try {
-      for (const { block, firstColumn, columns } of parts) {
-        packLinear(weight, bias, firstColumn, columns, half, (values, at) => this.#buffers.upload(block, at, values));
-      }
-    } catch (error) {
-      this.#forget(new Set([handle]));
-      throw error;
-    }
-    return Object.assign(handle, { inFeatures, outFeatures, parts }) as unknown as DeviceLinear;
-  }
-
-  loadNorm(gamma: Tensor, beta: Tensor): DeviceNorm {
-    const features = gamma.data.length;
-    const handle = this.#make(Norm, 'loadNorm', `norm (${features})`, [8 * features]);
-    this.#buffers.upload(handle.block, 0, new Float32Array(gamma.data));
-    this.#buffers.upload(handle.block, 4 * features, new Float32Array(beta.data));
-    return Object.assign(handle, { features }) as unknown as DeviceNorm;
-  }
-
-  loadSequence(roles: SequenceRoles): DeviceSequence {
-    const { attentionMask, globalIndices } = roles;
-    const length = attentionMask.length;
-    const globalCount = globalIndices.length;
-    const bounds = boundsOf(roles);
-    const globals = firstGlobals(bounds, globalIndices);
-    const packed = packSequence(roles, bounds, globals);
-    this.#scratch.reserveSequence(length, globalCount);
-    const handle = this.#make(Sequence, 'loadSequence', `sequence of ${length} tokens`, [packed.byteLength]);
-    this.#buffers.upload(handle.block, 0, packed);
-    return Object.assign(handle, { length, globalCount, bounds, globals }) as unknown as DeviceSequence;
-  }
-
-  loadIndices(rows: Int32Array): DeviceIndices {
-    const handle = this.#make(Indices, 'loadIndices', `indices (${rows.length})`, [4 * rows.length]);
-    const values = new Int32Array(rows);
-    this.#buffers.upload(handle.block, 0, values);
-    return Object.assign(handle, { length: rows.length, values }) as unknown as DeviceIndices;
-  }
-
-  writeIndices(target: DeviceIndices, rows: Int32Array): void {
-    const handle = this.#use(target, Indices);
-    if (rows.length !== handle.length) {
-      throw new TypeError(`webgpu: ${rows.length} row numbers for a handle with ${handle.length}`);
-    }
-    this.#recorder.flushUsesOf(handle.block);
-    handle.values = new Int32Array(rows);
-    this.#buffers.upload(handle.block, 0, new Int32Array(rows));
-  }
-
-  allocate(rows: number, features: number): DeviceRows {
-    const handle = this.#make(Rows, 'allocate', `rows (${rows}, ${features})`, [4 * rows * features]);
-    return Object.assign(handle, { rows, features }) as unknown as DeviceRows;
-  }
-
-  write(target: DeviceRows, values: Float32Array | Float64Array, firstRow = 0): void {
-    const rows = this.#use(target, Rows);
-    expectInside(rows, firstRow, values.length / rows.features);
-    this.#recorder.flushUsesOf(rows.block);
-    this.#buffers.upload(rows.block, 4 * firstRow * rows.features, new Float32Array(values));
-  }
-
-  /** Runs everything recorded so far. @throws DeviceError, MemoryError, also for earlier calls that the device refused */
-  async read(source: DeviceRows, firstRow: number, rowCount: number): Promise<Float32Array> {
-    const from = this.#use(source, Rows);
-    expectInside(from, firstRow, rowCount);
-    const bytes = 4 * rowCount * from.features;
-    if (bytes === 0) return new Float32Array(0);
-    this.#reads++;
-    const staging = this.#buffers.staging(bytes);
-    const { block } = from;
-    const submitted = this.#recorder.flush({
-      from: block,
-      byteOffset: 4 * firstRow * from.features,
-      to: staging,
-      bytes,
-    });
-    const result = await this.#buffers.takeResult(staging, bytes);
-    this.#recorder.judge();
-    if (block.refusal ?? submitted.error) throw block.refusal ?? submitted.error;
-    return new Float32Array(result);
-  }
-
-  /** Also on a lost device: whoever cleans up after an error must not meet another. */
-  free(...handles: DeviceHandle[]): void {
-    this.#forget(new Set(handles.map(given => this.#own(given, Handle))));
-  }
-
-  availableBytes(): number {
-    return this.#buffers.availableBytes;
-  }
-
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    this.#recorder.dispose();
-    for (const { blocks } of this.#handles) for (const block of blocks) this.#buffers.destroy(block);
-    for (const block of this.#scratch.blocks()) this.#buffers.destroy(block);
-    this.#handles.clear();
-    this.#buffers.dispose();
-    if (this.#settings.ownsDevice) this.#device.destroy();
-  }
-
-  // ---- compute ----
-
+export class WebGpuKernels extends DeviceMemory implements Kernels {
   linear(out: DeviceRows, input: DeviceRows, weights: DeviceLinear, options: LinearOptions = {}): void {
-    const to = this.#use(out, Rows);
-    const from = this.#use(input, Rows);
+    const to = this.use(out, Rows);
+    const from = this.use(input, Rows);
     const { activation = 'linear', inputRow = 0, outRow = 0, rowCount = from.rows - inputRow } = options;
     expectInside(from, inputRow, rowCount);
     expectInside(to, outRow, rowCount);
-    this.#record(
-      this.#linear(to.block, from.block, this.#use(weights, Linear), { activation, inputRow, outRow, rowCount }),
+    this.record(
+      this.#linear(to.block, from.block, this.use(weights, Linear), { activation, inputRow, outRow, rowCount }),
     );
   }
 
   addLayerNorm(out: DeviceRows, input: DeviceRows, residual: DeviceRows | null, norm: DeviceNorm, eps: number): void {
-    const to = this.#use(out, Rows);
-    const from = this.#use(input, Rows);
+    const to = this.use(out, Rows);
+    const from = this.use(input, Rows);
     expectInside(to, 0, from.rows);
     const { rows, features } = from;
-    const other = residual && this.#use(residual, Rows).block;
+    const other = residual && this.use(residual, Rows).block;
     const call = {
       out: to.block,
       input: from.block,
       residual: other,
-      norm: this.#use(norm, Norm).block,
+      norm: this.use(norm, Norm).block,
       eps,
       rows,
       features,
     };
-    this.#record([addLayerNorm(call, this.#settings.schedule)]);
+    this.record([addLayerNorm(call, this.settings.schedule)]);
   }
 
   slidingWindowAttention(
@@ -255,15 +65,15 @@ export class WebGpuKernels implements Kernels {
     band: BandPattern,
     rows?: DeviceIndices,
   ): void {
-    const to = this.#use(out, Rows);
-    const known = this.#use(sequence, Sequence);
-    const wanted = rows === undefined ? null : this.#use(rows, Indices);
+    const to = this.use(out, Rows);
+    const known = this.use(sequence, Sequence);
+    const wanted = rows === undefined ? null : this.use(rows, Indices);
     expectInside(to, 0, wanted?.length ?? known.length);
     const call = {
       out: to.block,
-      query: this.#use(query, Rows).block,
-      key: this.#use(key, Rows).block,
-      value: this.#use(value, Rows).block,
+      query: this.use(query, Rows).block,
+      key: this.use(key, Rows).block,
+      value: this.use(value, Rows).block,
       sequence: known.block,
       tokens: known.length,
       documents: known.documents,
@@ -271,8 +81,8 @@ export class WebGpuKernels implements Kernels {
       shape: { hiddenSize: to.features, headDim: to.features / band.heads },
       rows: wanted,
     };
-    const { schedule, limits } = this.#settings;
-    this.#record(slidingWindowAttention(call, schedule, limits.maxComputeWorkgroupStorageSize));
+    const { schedule, limits } = this.settings;
+    this.record(slidingWindowAttention(call, schedule, limits.maxComputeWorkgroupStorageSize));
   }
 
   slidingWindowProbabilities(
@@ -283,11 +93,11 @@ export class WebGpuKernels implements Kernels {
     band: BandPattern,
     document: number,
   ): void {
-    const to = this.#use(out, Rows);
-    const from = this.#use(query, Rows);
-    const known = this.#use(sequence, Sequence);
+    const to = this.use(out, Rows);
+    const from = this.use(query, Rows);
+    const known = this.use(sequence, Sequence);
     expectInside(to, 0, band.heads * (known.bounds[document + 1]! - known.bounds[document]!));
-    this.#record(slidingWindowProbabilities(to, from, this.#use(key, Rows), known, band, document));
+    this.record(slidingWindowProbabilities(to, from, this.use(key, Rows), known, band, document));
   }
 
   globalAttention(
@@ -302,19 +112,19 @@ export class WebGpuKernels implements Kernels {
     outRows: DeviceIndices,
   ): void {
     const call = {
-      out: this.#use(out, Rows),
-      outRows: this.#use(outRows, Indices),
-      query: this.#use(query, Rows),
-      sequence: this.#use(sequence, Sequence),
+      out: this.use(out, Rows),
+      outRows: this.use(outRows, Indices),
+      query: this.use(query, Rows),
+      sequence: this.use(sequence, Sequence),
       project: this.#projector(hiddenStates),
-      hiddenStates: this.#use(hiddenStates, Rows).block,
-      keyProjection: this.#use(keyProjection, Linear),
-      valueProjection: this.#use(valueProjection, Linear),
-      half: this.#settings.half,
+      hiddenStates: this.use(hiddenStates, Rows).block,
+      keyProjection: this.use(keyProjection, Linear),
+      valueProjection: this.use(valueProjection, Linear),
+      half: this.settings.half,
       heads,
       causal,
     };
-    this.#record(globalAttention(call, this.#scratch, this.#settings.schedule));
+    this.record(globalAttention(call, this.scratch, this.settings.schedule));
   }
 
   globalProbabilities(
@@ -328,15 +138,15 @@ export class WebGpuKernels implements Kernels {
     document: number,
   ): void {
     const call = {
-      out: this.#use(out, Rows),
-      query: this.#use(query, Rows),
-      sequence: this.#use(sequence, Sequence),
+      out: this.use(out, Rows),
+      query: this.use(query, Rows),
+      sequence: this.use(sequence, Sequence),
       project: this.#projector(hiddenStates),
-      keyProjection: this.#use(keyProjection, Linear),
+      keyProjection: this.use(keyProjection, Linear),
       heads,
       causal,
     };
-    this.#record(globalProbabilities(call, this.#scratch, document));
+    this.record(globalProbabilities(call, this.scratch, document));
   }
 
   fullAttention(
@@ -349,11 +159,11 @@ export class WebGpuKernels implements Kernels {
   ): void {
     const call = {
       ...this.#fullCall(query, key, sequence, pattern),
-      out: this.#use(out, Rows),
-      value: this.#use(value, Rows),
+      out: this.use(out, Rows),
+      value: this.use(value, Rows),
     };
     expectInside(call.out, 0, call.query.rows);
-    this.#record(fullAttention(call, this.#scratch.get('partials'), this.#settings.schedule));
+    this.record(fullAttention(call, this.scratch.get('partials'), this.settings.schedule));
   }
 
   fullProbabilities(
@@ -364,28 +174,22 @@ export class WebGpuKernels implements Kernels {
     pattern: FullPattern,
     group: number,
   ): void {
-    const to = this.#use(out, Rows);
-    this.#record(fullProbabilities(this.#fullCall(query, key, sequence, pattern), to, group));
+    const to = this.use(out, Rows);
+    this.record(fullProbabilities(this.#fullCall(query, key, sequence, pattern), to, group));
   }
 
   gatherRows(out: DeviceRows, input: DeviceRows, indices: DeviceIndices): void {
-    const to = this.#use(out, Rows);
-    const from = this.#use(input, Rows);
-    const { block, length } = this.#use(indices, Indices);
+    const to = this.use(out, Rows);
+    const from = this.use(input, Rows);
+    const { block, length } = this.use(indices, Indices);
     expectInside(to, 0, length);
-    this.#record([gatherRows(to.block, from.block, block, length, from.features)]);
-  }
-
-  // ---- inside ----
-
-  #record(dispatches: readonly Dispatch[]): void {
-    for (const dispatch of dispatches) this.#recorder.record(dispatch);
+    this.record([gatherRows(to.block, from.block, block, length, from.features)]);
   }
 
   /** One dispatch for each buffer the weights lie in. */
   #linear(out: Block, input: Block, weights: Linear, rows: Required<LinearOptions>): Dispatch[] {
     const { inFeatures, outFeatures } = weights;
-    const { half, schedule } = this.#settings;
+    const { half, schedule } = this.settings;
     return weights.parts.map(({ block, firstColumn, columns }) =>
       linear({ out, input, weights: block, half, inFeatures, outFeatures, firstColumn, columns, ...rows }, schedule),
     );
@@ -393,72 +197,18 @@ export class WebGpuKernels implements Kernels {
 
   /** Rows firstRow .. + rowCount of the hidden states through a linear layer, to the first rows of `out`. */
   #projector(hiddenStates: DeviceRows) {
-    const { block } = this.#use(hiddenStates, Rows);
+    const { block } = this.use(hiddenStates, Rows);
     return (out: Block, weights: Linear, inputRow: number, rowCount: number): Dispatch[] =>
       this.#linear(out, block, weights, { activation: 'linear', inputRow, outRow: 0, rowCount });
   }
 
   #fullCall(query: DeviceRows, key: DeviceRows, sequence: DeviceSequence | null, pattern: FullPattern) {
     return {
-      query: this.#use(query, Rows),
-      key: this.#use(key, Rows),
-      sequence: sequence && this.#use(sequence, Sequence),
-      groupDocuments: pattern.groupDocuments && this.#use(pattern.groupDocuments, Indices),
+      query: this.use(query, Rows),
+      key: this.use(key, Rows),
+      sequence: sequence && this.use(sequence, Sequence),
+      groupDocuments: pattern.groupDocuments && this.use(pattern.groupDocuments, Indices),
       pattern,
     };
-  }
-
-  /** A new handle with a block for each size. When one is refused, nothing has changed. */
-  #make<Kind extends Handle>(
-    kind: new (owner: object, blocks: readonly Block[]) => Kind,
-    where: string,
-    name: string,
-    sizes: readonly number[],
-  ): Kind {
-    this.#alive();
-    const blocks: Block[] = [];
-    try {
-      for (const bytes of sizes) blocks.push(this.#buffers.make(where, name, bytes));
-    } catch (error) {
-      this.#recorder.release(blocks);
-      throw error;
-    }
-    const handle = new kind(this, blocks);
-    this.#handles.add(handle);
-    return handle;
-  }
-
-  #forget(handles: ReadonlySet<Handle>): void {
-    const blocks = [...handles].flatMap(handle => handle.blocks);
-    for (const handle of handles) {
-      this.#handles.delete(handle);
-      handle.blocks = [];
-    }
-    this.#recorder.release(blocks);
-  }
-
-  /** @throws TypeError after dispose, DeviceError when the device is lost */
-  #alive(): void {
-    if (this.#disposed) throw new TypeError('webgpu: these kernels were disposed of');
-    if (this.#health.loss) throw this.#health.loss;
-  }
-
-  /** A handle that can be computed with. @throws MemoryError when the device turned out not to have its memory */
-  #use<Kind extends Handle>(given: DeviceHandle, kind: new (owner: object, blocks: readonly Block[]) => Kind): Kind {
-    this.#alive();
-    const handle = this.#own(given, kind);
-    for (const { refusal } of handle.blocks) if (refusal) throw refusal;
-    return handle;
-  }
-
-  /** @throws TypeError when the handle is of another kind or backend, or was given back already. */
-  #own<Kind extends Handle>(given: DeviceHandle, kind: new (owner: object, blocks: readonly Block[]) => Kind): Kind {
-    const handle: unknown = given;
-    if (this.#disposed) throw new TypeError('webgpu: these kernels were disposed of');
-    if (!(handle instanceof kind) || handle.owner !== this) {
-      throw new TypeError(`webgpu: expected a handle of kind ${kind.name} made by these kernels`);
-    }
-    if (handle.blocks.length === 0) throw new TypeError(`webgpu: this ${handle.constructor.name} was freed before`);
-    return handle;
   }
 }

@@ -84,6 +84,7 @@ export function firstGlobals(bounds: Int32Array, globalIndices: Int32Array): Int
   });
 }
 
+/** bounds, globals: as above. The layout is that of keys.ts. */
 export function packSequence(roles: SequenceRoles, bounds: Int32Array, globals: Int32Array): Int32Array<ArrayBuffer> {
   const { attentionMask, globalIndices } = roles;
   const tokens = attentionMask.length;

@@ -13,6 +13,7 @@ const computeStage = 4; // GPUShaderStage.COMPUTE
 
 const devices = new WeakMap<GPUDevice, Map<Program, Compiled>>();
 
+/** A shader that the device does not take is a validation error of the device; health.ts hears of it. */
 export function compiled(device: GPUDevice, program: Program): Compiled {
   const known = devices.get(device) ?? new Map<Program, Compiled>();
   devices.set(device, known);

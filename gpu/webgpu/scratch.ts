@@ -39,6 +39,7 @@ export interface Chunks {
   readonly splits: number;
 }
 
+/** For `globals` global tokens over all documents, at least one. */
 export function chunksOf(tokens: number, globals: number): Chunks {
   const rows = Math.min(tokens, Math.max(shortestChunk, Math.ceil(tokens / mostChunks)));
   const splits = Math.max(1, Math.min(mostSplits, Math.floor(wantedParts / globals)));

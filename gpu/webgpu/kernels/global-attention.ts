@@ -1,8 +1,9 @@
 /**
  * Attention of global tokens over all real tokens of their documents, and its probabilities.
  *
- * Few global tokens: folded-attention.ts. For more of them, keys and values are projected for a chunk of tokens at a time, so scratch does not grow with the documents (scratch.ts). Each
- * chunk is cut into parts that work side by side, because few queries alone would leave the device idle.
+ * Few global tokens: folded-attention.ts. For more of them, keys and values are projected for a chunk of tokens at a time, so scratch does
+ * not grow with the documents (scratch.ts). Each chunk is cut into parts that work side by side, because few queries alone would leave the
+ * device idle.
  */
 import type { Block } from '../buffers.ts';
 import type { Indices, Linear, Rows, Sequence } from '../handles.ts';

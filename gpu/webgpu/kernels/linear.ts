@@ -12,6 +12,7 @@ import type { Block } from '../buffers.ts';
 import { type Dispatch, flatIndex, inRows, type Program, program, unroll } from '../program.ts';
 import { activation } from './math.ts';
 
+/** How the kernels share work, this one and the others: with workgroup memory and barriers, or without either. */
 export type Schedule = 'tiled' | 'registers';
 
 export interface LinearCall {
