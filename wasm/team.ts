@@ -89,10 +89,10 @@ const sharedLength = ARGUMENTS + argumentsLength;
 const closed = 0xffff;
 /** Looks at the generation before a worker goes to sleep: some 50 µs, longer than the engine takes between two calls. */
 const looks = 20_000;
-/** A thread that does not finish its chunk in this time and what the chunk takes, while nobody else does either, is lost. */
-const patienceMs = 700;
-/** Multiply-adds in a millisecond on a machine that has other things to do; a core does ten times as many. */
-const slowestPerMs = 2e6;
+/** A thread that does not finish a chunk of mostWork, some 20 ms, in this time, while nobody else finishes one either, is lost. */
+const patienceMs = 900;
+/** For larger chunks: multiply-adds in a millisecond of a thread that gets a hundredth of a core. */
+const slowestPerMs = 2e5;
 
 /** What a worker is started with. Everything in it can be posted. */
 export interface WorkerStart {
@@ -194,7 +194,7 @@ export class Pool implements Team {
     takeChunks({ shared, abortFlag }, tag, chunk => run(this.#exports, this.#values, this.#floats, chunk));
     // From here on nobody takes a chunk: all are taken, or the flag is set. What was taken must end before the caller may free anything.
     const taken = Atomics.exchange(shared, TICKET, (tag << 16) | closed) & 0xffff;
-    this.#awaitOthers(taken, patienceMs + work / slowestPerMs);
+    this.#awaitOthers(taken, patienceMs + Math.max(0, work - mostWork) / slowestPerMs);
     if (taken < chunks) throw aborted();
   }
 

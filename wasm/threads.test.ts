@@ -177,7 +177,7 @@ describe('a lost worker', () => {
       milliseconds = performance.now() - begin;
     }
     expect(error).toBeInstanceOf(LongformerError);
-    expect(milliseconds).toBeLessThan(1500); // 970, and what else the machine does
+    expect(milliseconds).toBeLessThan(2500); // 900, and what else the machine does
     await pool.ready();
     expect(await run(kernels)).toEqual(await run(await createWasmKernels({ build: 'baseline' })));
     kernels.dispose();
