@@ -1,5 +1,5 @@
 /** From bytes, a module or a URL to a running instance; says what is missing where there is none. */
-import { UnsupportedError } from '../contract/errors.ts';
+import { MemoryError, UnsupportedError } from '../contract/errors.ts';
 import type { LinearMemory } from './arena.ts';
 
 /** `relaxed` may fuse multiply and add; `baseline` runs wherever WebAssembly has SIMD. */
@@ -208,15 +208,31 @@ export async function loadModule(build: Build, source?: ModuleSource, shared = f
 
 /**
  * A memory of one page.
- * @throws UnsupportedError when it shall be shared and cannot.
+ * @throws UnsupportedError when it shall be shared and cannot; MemoryError when the system has no addresses for it.
  */
 export function createMemory(maximumBytes: number, shared = false): LinearMemory {
   const WebAssembly = requireEngine();
   const limits = { initial: 1, maximum: Math.max(1, Math.floor(maximumBytes / 65_536)) };
-  if (!shared) return new WebAssembly.Memory(limits);
+  if (!shared) return reserve(() => new WebAssembly.Memory(limits));
   const hint = 'Pages must be cross-origin isolated for it; or use one thread.';
   if (typeof SharedArrayBuffer === 'undefined') throw unsupported('shared memory', 'an engine without it', hint);
-  return new WebAssembly.Memory({ ...limits, shared });
+  return reserve(() => new WebAssembly.Memory({ ...limits, shared }));
+}
+
+/** Engines reserve addresses, not memory, for all that a memory might become. */
+function reserve(create: () => LinearMemory): LinearMemory {
+  try {
+    return create();
+  } catch (cause) {
+    throw new MemoryError({
+      where: 'createWasmKernels',
+      name: 'memory',
+      expected: 'addresses for a WebAssembly memory',
+      got: 'a refusal',
+      hint: 'a limit on the address space (`ulimit -v`) has to leave about 10 GB, of which next to nothing is used.',
+      cause,
+    });
+  }
 }
 
 /** An instance over `memory`. */

@@ -242,6 +242,19 @@ describe('instantiation', () => {
     await expect(createWasmKernels()).rejects.toThrow(/WebAssembly SIMD/);
   });
 
+  it.each([1, 2])('says what a limit on the address space does (%i threads)', async threads => {
+    const { WebAssembly } = globalThis as unknown as { WebAssembly: { Memory: new () => unknown } };
+    vi.spyOn(WebAssembly, 'Memory').mockImplementation(
+      class {
+        constructor() {
+          throw new RangeError('WebAssembly.Memory(): could not allocate memory');
+        }
+      },
+    );
+    await expect(createWasmKernels({ threads })).rejects.toThrow(MemoryError);
+    await expect(createWasmKernels({ threads })).rejects.toThrow(/`ulimit -v`/);
+  });
+
   it('refuses a number of threads that is none', async () => {
     for (const threads of [0, 1.5, -1, 65, Number.NaN]) {
       await expect(createWasmKernels({ threads })).rejects.toThrow(ValueRangeError);

@@ -5,13 +5,25 @@
  */
 import { randomUUID } from 'node:crypto';
 import { copyFile, mkdir, readFile, rename, rm, stat, statfs, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { dirname, isAbsolute, join, relative } from 'node:path';
 import { getHFHubCachePath, getRepoFolderName } from '@huggingface/hub';
 import { IoError, LongformerError } from '../../contract/errors.ts';
 import { type BlobPlace, sizeOf } from './blob-node.ts';
 
 /** Default: HF_HUB_CACHE, or hub/ in HF_HOME, or in ~/.cache/huggingface. */
-export const cachePath = (cacheDir?: string): string => cacheDir ?? getHFHubCachePath();
+export function cachePath(cacheDir?: string): string {
+  const path = cacheDir ?? getHFHubCachePath();
+  // Without a home the rest of it would lie wherever the program was started.
+  const named = ['HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE', 'HF_HOME', 'XDG_CACHE_HOME'].some(name => process.env[name]);
+  if (cacheDir !== undefined || isAbsolute(path) || named) return path;
+  throw new IoError({
+    where: 'hub',
+    name: 'cacheDir',
+    expected: 'a home directory to keep the cache in',
+    got: 'none',
+    hint: 'set HF_HUB_CACHE or HF_HOME, or give cacheDir.',
+  });
+}
 
 /** The folder of one model in the cache. */
 export class CacheFolder {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { listCache, removeFromCache, verifyCache } from './cache-contents-node.ts';
+import { cachePath } from './cache-node.ts';
 import { downloadModel, isOffline } from './download-node.ts';
 import { type FakeHub, fakeCommit, startFakeHub } from './fake-hub.ts';
 import type { HubOptions } from './hub-options.ts';
@@ -102,6 +103,16 @@ describe('a cache that Python wrote', () => {
     await download();
     expect(hub.log.filter(line => line.includes('/resolve/'))).toEqual([]);
   });
+});
+
+test('without a home the cache has to be named', () => {
+  for (const name of ['HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE', 'HF_HOME', 'XDG_CACHE_HOME', 'HOME', 'USERPROFILE'])
+    vi.stubEnv(name, '');
+  expect(() => cachePath()).toThrow('hub: "cacheDir" expected a home directory to keep the cache in, got none.');
+  expect(cachePath('here')).toBe('here');
+  vi.stubEnv('HF_HUB_CACHE', 'there');
+  expect(cachePath()).toBe('there');
+  vi.unstubAllEnvs();
 });
 
 describe('being offline', () => {

@@ -71,6 +71,16 @@ function windowsOf(task: TaskModel, name: string, input: QuestionInput, options:
   }
   const maxLength = longestOf(task, options);
   const { stride, truncation } = options;
+  // <s> question </s> has been counted; </s>, a token of the context and </s> have to fit too.
+  const taken = task.tokenizer.encode(question, { truncation: false }).inputIds.length;
+  if (taken + 3 > maxLength) {
+    throw new ValueRangeError({
+      where: 'question-answering',
+      name: `${name}.question`,
+      expected: `at most ${maxLength - 5} tokens, so that a context fits beside it`,
+      got: String(taken - 2),
+    });
+  }
   const encoding = task.tokenizer.encode(question, {
     textPair: context,
     ...(stride !== undefined || truncation
