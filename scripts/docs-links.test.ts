@@ -43,6 +43,11 @@ function functions(text: string): { name: string; file: string }[] {
   }));
 }
 
+/** `file` “piece of the name of a test”. */
+function tests(text: string): { file: string; name: string }[] {
+  return [...text.matchAll(/`([\w./-]+\.ts)` “([^”]+)”/g)].map(([, file, name]) => ({ file: file!, name: name! }));
+}
+
 /** The package's entries by name, each with the source it is built from: tests run before, and without, a build. */
 const entries = Object.entries(JSON.parse(read('package.json')).exports as Record<string, string>).map(
   ([entry, built]) => ({
@@ -87,6 +92,10 @@ describe.each(documents)('%s', document => {
     expect(missing).toEqual([]);
   });
 
+  it('names tests that are in their files', () => {
+    expect(tests(text).filter(({ file, name }) => !isFile(file) || !read(file).includes(name))).toEqual([]);
+  });
+
   const examples = programs(text);
   if (examples.length > 0) {
     it.each(examples.map((example, index) => ({ ...example, number: index + 1 })))(
@@ -111,6 +120,11 @@ describe('the checks themselves', () => {
       { name: 'i', file: 'j/k.ts' },
     ]);
     expect(programs(text)).toEqual([{ program: '1;\n', output: '2\n' }]);
+  });
+
+  it('find the tests of hostile input', () => {
+    expect(tests('| `a/b.test.ts` “c d” |')).toEqual([{ file: 'a/b.test.ts', name: 'c d' }]);
+    expect(tests(read('docs/hostile-input.md')).length).toBeGreaterThan(45);
   });
 
   it('run programs on the sources of the entries they import', () => {
