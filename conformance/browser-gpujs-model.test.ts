@@ -15,18 +15,25 @@ import { readFromPage } from './read-page.ts';
 interface Context {
   createTexture(): object;
   deleteTexture(texture: object | null): void;
+  getError(): number;
+  getParameter(name: number): unknown;
   getExtension(name: 'WEBGL_lose_context'): { loseContext(): void };
+}
+interface Canvas {
+  getContext(...settings: unknown[]): Context | null;
 }
 /** Of the page; the types of this project know Node only. */
 const page = globalThis as unknown as {
   WebGL2RenderingContext: { prototype: Context };
-  OffscreenCanvas: { prototype: { getContext(...settings: unknown[]): Context | null } };
+  OffscreenCanvas: { prototype: Canvas };
+  HTMLCanvasElement: { prototype: Canvas };
 };
 
 /** What WebGL2 is asked for, seen from outside: contexts in order, textures that live. */
 const seen = { contexts: [] as Context[], textures: new Set<object>() };
 const { createTexture, deleteTexture } = page.WebGL2RenderingContext.prototype;
 const { getContext } = page.OffscreenCanvas.prototype;
+const { getContext: getContextOfElement } = page.HTMLCanvasElement.prototype;
 
 beforeEach(() => {
   seen.contexts.length = 0;
@@ -120,6 +127,25 @@ describe('a model on gpu.js', () => {
     kernels.dispose();
     expect(kernels.statistics).toMatchObject({ stores: 0, bytes: 0 });
     expect(seen.textures.size).toBe(0);
+  });
+
+  it('reads the same where a texture can only be read with four channels', async () => {
+    const kernels = await createGpuJsKernels();
+    const rows = kernels.allocate(5, 3);
+    kernels.write(
+      rows,
+      Float32Array.from({ length: 15 }, (_, i) => i / 3),
+    );
+    const expected = await kernels.read(rows, 1, 3);
+    const { prototype } = page.WebGL2RenderingContext;
+    const { getParameter } = prototype;
+    const [readFormat, rgba] = [0x8b9b, 0x1908];
+    prototype.getParameter = function (name) {
+      return name === readFormat ? rgba : getParameter.call(this, name);
+    };
+    expect(await kernels.read(rows, 1, 3)).toEqual(expected);
+    prototype.getParameter = getParameter;
+    kernels.dispose();
   });
 
   it('two passes at once do not disturb each other, and an abort in mid-run costs nothing', async () => {
@@ -229,6 +255,26 @@ describe('bad luck on gpu.js', () => {
     kernels.dispose();
   });
 
+  it('memory that the GPU does not have is a typed error, at once where much is asked for, else with the result', async () => {
+    const kernels = await createGpuJsKernels();
+    const { prototype } = page.WebGL2RenderingContext;
+    const { getError } = prototype;
+    const outOfMemory = 0x0505;
+    prototype.getError = () => outOfMemory;
+    const small = kernels.allocate(4, 4);
+    const { stores } = kernels.statistics;
+    expect(() => kernels.allocate(4096, 1024)).toThrow(
+      'gpujs: "allocate rows (4096, 1024)" expected memory of the GPU, got OUT_OF_MEMORY.\n' +
+        '  Hint: run fewer or shorter documents at once.',
+    );
+    expect(kernels.statistics.stores).toBe(stores);
+    const error = await fails(kernels.read(small, 0, 4));
+    prototype.getError = getError;
+    expect(error).toBeInstanceOf(MemoryError);
+    expect([...(await kernels.read(small, 0, 1))]).toEqual([0, 0, 0, 0]);
+    kernels.dispose();
+  });
+
   it('handles are refused after free, after dispose, from elsewhere and of another kind', async () => {
     const device = await openDevice();
     const [kernels, other] = [await createGpuJsKernels({ device }), await createGpuJsKernels({ device })];
@@ -253,7 +299,10 @@ describe('bad luck on gpu.js', () => {
 
   it('a browser without WebGL2', async () => {
     page.OffscreenCanvas.prototype.getContext = () => null;
+    (await createGpuJsKernels()).dispose(); // on a canvas of the page
+    page.HTMLCanvasElement.prototype.getContext = () => null;
     const error = await fails(createGpuJsKernels());
+    page.HTMLCanvasElement.prototype.getContext = getContextOfElement;
     expect(error.message).toBe(
       'gpujs: "webgl2" expected a browser with WebGL2 and float32 textures that can be written, got no context.\n' +
         '  Hint: gpu.js can also compute on processors; that is no GPU, and is refused. The backend wasm runs everywhere.',

@@ -92,14 +92,20 @@ export const noWebGl2 = (got: string): UnsupportedError =>
 /** A context of its own, 1 x 1 pixels. lost: called when the browser takes it away. @throws UnsupportedError */
 export function openContext(powerPreference: string, lost: () => void): WebGl2 {
   const { OffscreenCanvas, document } = globalThis as Page;
-  const canvas = OffscreenCanvas ? new OffscreenCanvas(1, 1) : document?.createElement('canvas');
-  if (!canvas) throw noWebGl2('no canvas: this is not a browser');
+  // Some browsers have canvases without a page, but no WebGL2 for them; workers have no others.
+  const canvases = [OffscreenCanvas && new OffscreenCanvas(1, 1), document?.createElement('canvas')].filter(
+    canvas => canvas !== undefined,
+  );
+  if (canvases.length === 0) throw noWebGl2('no canvas: this is not a browser');
   const settings = { alpha: false, depth: false, antialias: false, powerPreference };
-  const gl = canvas.getContext('webgl2', settings);
-  if (!gl) throw noWebGl2('no context');
-  if (!gl.getExtension('EXT_color_buffer_float')) throw noWebGl2('no EXT_color_buffer_float');
-  canvas.addEventListener('webglcontextlost', lost);
-  return gl;
+  for (const canvas of canvases) {
+    const gl = canvas.getContext('webgl2', settings);
+    if (!gl) continue;
+    if (!gl.getExtension('EXT_color_buffer_float')) throw noWebGl2('no EXT_color_buffer_float');
+    canvas.addEventListener('webglcontextlost', lost);
+    return gl;
+  }
+  throw noWebGl2('no context');
 }
 
 /** Lines of texels that hold numbers first .. + count of a texture, and how many numbers of the first line come before. */

@@ -8,6 +8,8 @@ import { boundsOfRead, noWebGl2, openContext, type WebGl2 } from './webgl2-conte
 
 /** Compiled kernels that are kept. There are some thirty programs; more means that somebody makes them up. */
 const mostCompiled = 64;
+/** A store of so many numbers is asked for at once whether there was memory; asking waits. Smaller ones wait for `read`. */
+const asked = 2 ** 22;
 /** Texels of one upload of a large store, so that no copy of it is made as a whole. */
 const uploadedAtOnce = 2 ** 20;
 
@@ -84,8 +86,9 @@ export class WebGl2Device implements Device {
     const height = Math.ceil(numbers / width);
     gl.texStorage2D(gl.TEXTURE_2D, 1, gl.R32F, width, height);
     const store = this.#own(texture, width, height, rows, features);
+    if (numbers < asked) return store;
     try {
-      this.#expectMemory(`${where} ${name}`);
+      this.#expectAccepted(`${where} ${name}`);
     } catch (error) {
       this.delete(store);
       throw error;
@@ -205,7 +208,7 @@ export class WebGl2Device implements Device {
       gl.bindBuffer(gl.PIXEL_PACK_BUFFER, buffer);
       gl.getBufferSubData(gl.PIXEL_PACK_BUFFER, 0, values);
       gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
-      this.#expectMemory('read');
+      this.#expectAccepted('read');
     } finally {
       gl.deleteBuffer(buffer);
     }
@@ -242,7 +245,7 @@ export class WebGl2Device implements Device {
   }
 
   /** @throws MemoryError, DeviceError when WebGL has complained */
-  #expectMemory(what: string): void {
+  #expectAccepted(what: string): void {
     const gl = this.#gl;
     const error = gl.getError();
     if (error === gl.NO_ERROR) return;
