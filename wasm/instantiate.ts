@@ -119,6 +119,7 @@ export interface KernelExports {
     hiddenSize: number,
     headDim: number,
     head: number,
+    headCount: number,
     groups: number,
     group: number,
     groupCount: number,

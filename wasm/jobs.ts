@@ -140,11 +140,13 @@ const jobs: Record<
     );
   },
 
-  /** heads, groups per chunk; then as exported, without head and range of groups. A chunk is a head of some groups. */
+  /** heads, heads per chunk, groups per chunk; then as exported, without ranges of heads and groups. A chunk is some heads of some groups. */
   fullAttention(exports, values, _floats, chunk) {
-    const [heads, chunkGroups, out, query, key, value, hiddenSize, headDim, groups] = slice<9>(values, 0);
-    const group = Math.floor(chunk / heads) * chunkGroups;
-    const [queryCount, keyCount, causal, groupDocuments, documents, roles] = slice<6>(values, 9);
+    const [heads, chunkHeads, chunkGroups, out, query, key, value, hiddenSize, headDim] = slice<9>(values, 0);
+    const [groups, queryCount, keyCount, causal, groupDocuments, documents, roles] = slice<7>(values, 9);
+    const across = Math.ceil(heads / chunkHeads);
+    const head = (chunk % across) * chunkHeads;
+    const group = Math.floor(chunk / across) * chunkGroups;
     exports.fullAttention(
       out,
       query,
@@ -152,7 +154,8 @@ const jobs: Record<
       value,
       hiddenSize,
       headDim,
-      chunk % heads,
+      head,
+      Math.min(chunkHeads, heads - head),
       groups,
       group,
       Math.min(chunkGroups, groups - group),

@@ -327,15 +327,17 @@ export class WasmKernels implements Kernels {
     // Groups that read the same document are done together; caches have nothing in common.
     const chunkGroups = sequence === null ? 1 : queriesOfTile;
     const keys = sequence === null ? pattern.keyCount : Math.max(0, ...this.#use(sequence, Sequence).lengths);
+    // Heads side by side read neighbouring bytes; more threads than one share them.
+    const chunkHeads = Math.ceil(heads / this.#team.threads);
     this.#team.run(
       'fullAttention',
       [
-        ...[heads, chunkGroups, this.#use(out, Rows).address, from.address],
+        ...[heads, chunkHeads, chunkGroups, this.#use(out, Rows).address, from.address],
         ...[this.#use(key, Rows).address, this.#use(value, Rows).address, from.features, from.features / heads, groups],
         ...[from.rows / groups, ...this.#keysOf(sequence, pattern, from.features / heads)],
       ],
-      heads * Math.ceil(groups / chunkGroups),
-      { work: 2 * keys * (from.rows / groups) * chunkGroups * (from.features / heads) },
+      Math.ceil(heads / chunkHeads) * Math.ceil(groups / chunkGroups),
+      { work: 2 * keys * (from.rows / groups) * chunkGroups * chunkHeads * (from.features / heads) },
     );
   }
 

@@ -2,14 +2,15 @@
  * Ordinary attention of a decoder: every key, or every earlier one; in its own cache, or in a packed source document.
  *
  * A step has few queries and many keys, so memory is what bounds it: queries that share their keys, as the beams of a document do, are taken
- * four at a time, and every key and value is read once for all four. Missing queries of a tile repeat the first; what is computed for
- * a query never depends on the others. Scores, then exponentials, are (4, keys), the results stand behind them.
+ * four at a time, and every key and value is read once for all four. Keys are taken in blocks and all heads within a block, so that rows are
+ * read as they lie. Missing queries of a tile repeat the first; what is computed for a query never depends on the others. Scores, then
+ * exponentials, are (heads, 4, keys), the results stand behind them.
  */
-import { MC, PACKED, max, packedRows, roundUp8, scores } from './layout';
+import { GROUP, MC, PACKED, max, min, packedRows, roundUp8, scoreRoom, scores, sums } from './layout';
 import { madd, maxOfLanes, sumOfLanes } from './math';
 import { exponentiate, largestOf } from './softmax';
 
-/** Keys whose values stay in the first-level cache while the columns of a head are done one after the other. */
+/** Keys that heads are done over in turn: the values of one head stay in the first-level cache, the rows of all heads in the second. */
 const KEY_BLOCK: i32 = 64;
 
 // Where the keys of a group are: set by `locate`, read by the loops below.
@@ -18,12 +19,21 @@ let keyStride: i32 = 0;
 let count: i32 = 0;
 let mask: usize = 0;
 
-/** Room for the scores and results of a tile: that of packed rows, or for very long documents the one that grows with them. */
+/** Room for the scores and results of a tile: that of packed rows, or for long documents the one that grows with them. */
 let work: usize = 0;
+/** Heads whose scores and results have room at the same time; at least one. */
+let headsTogether: i32 = 0;
 
 @inline
-function makeRoom(headDim: i32): void {
-  work = 4 * (roundUp8(count) + roundUp8(headDim)) <= MC * PACKED ? packedRows : scores;
+function makeRoom(headDim: i32, headCount: i32): void {
+  const perHead = 4 * (roundUp8(count) + roundUp8(headDim));
+  const wanted = min(headCount, GROUP >> 2);
+  const fits = mask !== 0 && perHead * wanted > MC * PACKED;
+  work = fits ? scores : packedRows;
+  const most = min(wanted, (fits ? scoreRoom(count) : MC * PACKED) / perHead);
+  // As many in each round as in the others.
+  const rounds = (headCount + most - 1) / most;
+  headsTogether = (headCount + rounds - 1) / rounds;
 }
 
 /** One group's keys: every `groups`-th row of its own cache, or the rows of the document that groupDocuments names. */
@@ -51,7 +61,7 @@ let seen2: i32 = 0;
 let seen3: i32 = 0;
 
 /**
- * One head of `groupCount` groups. query, out: (queryCount * groups, C), row = position * groups + group; the same for key and value of
+ * `headCount` heads of `groupCount` groups. query, out: (queryCount * groups, C), row = position * groups + group; the same for key and value of
  * their own caches (groupDocuments = 0). Otherwise key and value are (T, C) of packed documents, and groupDocuments, documents and roles
  * say which rows they are and which of them are padding. Causal: query position i sees key positions up to count - queryCount + i.
  */
@@ -63,6 +73,7 @@ export function fullAttention(
   hiddenSize: i32,
   headDim: i32,
   head: i32,
+  headCount: i32,
   groups: i32,
   group: i32,
   groupCount: i32,
@@ -84,7 +95,7 @@ export function fullAttention(
       while (group + together < end && load<i32>(groupDocuments + ((<usize>(group + together)) << 2)) === document) together++;
     }
     locate(group, groups, keyCount, groupDocuments, documents, roles);
-    makeRoom(headDim);
+    makeRoom(headDim, headCount);
     const keyBytes = <usize>keyStride * rowBytes;
     const keys = key + <usize>firstKey * rowBytes + offset;
     const values = value + <usize>firstKey * rowBytes + offset;
@@ -98,7 +109,7 @@ export function fullAttention(
       seen1 = seenBy(q + 1, q, queryCount, together, causal);
       seen2 = seenBy(q + 2, q, queryCount, together, causal);
       seen3 = seenBy(q + 3, q, queryCount, together, causal);
-      attendTile(out + first, query + first, keys, values, keyBytes, headDim, queryCount * together - q);
+      attendTile(out + first, query + first, keys, values, keyBytes, headDim, headCount, queryCount * together - q);
     }
     group += together;
   }
@@ -142,7 +153,7 @@ export function fullProbabilities(
   roles: usize,
 ): void {
   locate(group, groups, keyCount, groupDocuments, documents, roles);
-  makeRoom(headDim);
+  makeRoom(headDim, 1);
   const rowBytes = (<usize>hiddenSize) << 2;
   const offset = (<usize>head * headDim) << 2;
   const keys = key + <usize>firstKey * rowBytes + offset;
@@ -150,7 +161,7 @@ export function fullProbabilities(
   row1 = row2 = row3 = 0;
   for (let i = 0; i < queryCount; i++) {
     seen0 = seen1 = seen2 = seen3 = causal ? max(0, count - queryCount + i + 1) : count;
-    scoreTile(query + <usize>(i * groups + group) * rowBytes + offset, keys, <usize>keyStride * rowBytes, headDim, padded);
+    scoreTile(query + <usize>(i * groups + group) * rowBytes + offset, keys, <usize>keyStride * rowBytes, headDim, work, padded, 0, count);
     const sum = exponentials(work, padded, seen0);
     const to = out + ((<usize>((head * queryCount + i) * outFeatures)) << 2);
     for (let j = 0; j < count; j++) {
@@ -160,30 +171,89 @@ export function fullProbabilities(
   }
 }
 
-/** The queries of the tile over their keys; the first `height` results are written, at most 4. */
-function attendTile(out: usize, query: usize, keys: usize, values: usize, keyBytes: usize, headDim: i32, height: i32): void {
-  const padded = roundUp8(count);
-  scoreTile(query, keys, keyBytes, headDim, padded);
-  const rowBytes = (<usize>padded) << 2;
-  const sum0 = exponentials(work, padded, seen0);
-  const sum1 = exponentials(work + rowBytes, padded, seen1);
-  const sum2 = exponentials(work + 2 * rowBytes, padded, seen2);
-  const sum3 = exponentials(work + 3 * rowBytes, padded, seen3);
-  const results = work + 4 * rowBytes;
-  const resultBytes = (<usize>roundUp8(headDim)) << 2;
-  memory.fill(results, 0, 4 * resultBytes);
-  for (let j = 0; j < count; j += KEY_BLOCK) {
-    const keysHere = count - j < KEY_BLOCK ? count - j : KEY_BLOCK;
-    sumValues(results, resultBytes, work + ((<usize>j) << 2), rowBytes, values + <usize>j * keyBytes, keyBytes, keysHere, headDim);
+/** The queries of the tile over their keys, all heads; the first `height` results are written, at most 4. */
+function attendTile(
+  out: usize,
+  query: usize,
+  keys: usize,
+  values: usize,
+  keyBytes: usize,
+  headDim: i32,
+  headCount: i32,
+  height: i32,
+): void {
+  for (let head = 0; head < headCount; head += headsTogether) {
+    const at = (<usize>(head * headDim)) << 2;
+    attendHeads(out + at, query + at, keys + at, values + at, keyBytes, headDim, min(headsTogether, headCount - head), height);
   }
-  writeResult(out, results, headDim, sum0);
-  if (height > 1) writeResult(out + row1, results + resultBytes, headDim, sum1);
-  if (height > 2) writeResult(out + row2, results + 2 * resultBytes, headDim, sum2);
-  if (height > 3) writeResult(out + row3, results + 3 * resultBytes, headDim, sum3);
 }
 
-/** Scores of 4 queries and all keys, (4, padded), two keys at a time; what lies behind the keys is left as it is. */
-function scoreTile(query: usize, keys: usize, keyBytes: usize, headDim: i32, padded: i32): void {
+/**
+ * Some heads side by side. A head alone would read a piece of every row and come back for the next piece when all rows have left the
+ * caches; so keys are taken in blocks, and within a block head after head. The sums of a head are the same in any order of heads.
+ */
+function attendHeads(
+  out: usize,
+  query: usize,
+  keys: usize,
+  values: usize,
+  keyBytes: usize,
+  headDim: i32,
+  heads: i32,
+  height: i32,
+): void {
+  const padded = roundUp8(count);
+  const rowBytes = (<usize>padded) << 2;
+  const resultBytes = (<usize>roundUp8(headDim)) << 2;
+  const tileBytes: usize = 4 * rowBytes;
+  const results = work + <usize>heads * tileBytes;
+  const headBytes = (<usize>headDim) << 2;
+  for (let j = 0; j < count; j += KEY_BLOCK) {
+    const end = min(j + KEY_BLOCK, count);
+    for (let h = 0; h < heads; h++) {
+      const at = <usize>h * headBytes;
+      scoreTile(query + at, keys + at, keyBytes, headDim, work + <usize>h * tileBytes, padded, j, end);
+    }
+  }
+  for (let h = 0; h < heads; h++) {
+    const tile = work + <usize>h * tileBytes;
+    const sum = sums + ((<usize>h) << 4);
+    store<f32>(sum, exponentials(tile, padded, seen0));
+    store<f32>(sum, exponentials(tile + rowBytes, padded, seen1), 4);
+    store<f32>(sum, exponentials(tile + 2 * rowBytes, padded, seen2), 8);
+    store<f32>(sum, exponentials(tile + 3 * rowBytes, padded, seen3), 12);
+  }
+  memory.fill(results, 0, <usize>(4 * heads) * resultBytes);
+  for (let j = 0; j < count; j += KEY_BLOCK) {
+    const keysHere = min(KEY_BLOCK, count - j);
+    const from = values + <usize>j * keyBytes;
+    for (let h = 0; h < heads; h++) {
+      const tile = work + <usize>h * tileBytes + ((<usize>j) << 2);
+      sumValues(results + <usize>(4 * h) * resultBytes, resultBytes, tile, rowBytes, from + <usize>h * headBytes, keyBytes, keysHere, headDim);
+    }
+  }
+  for (let h = 0; h < heads; h++) {
+    const to = out + <usize>h * headBytes;
+    const from = results + <usize>(4 * h) * resultBytes;
+    const sum = sums + ((<usize>h) << 4);
+    writeResult(to, from, headDim, load<f32>(sum));
+    if (height > 1) writeResult(to + row1, from + resultBytes, headDim, load<f32>(sum, 4));
+    if (height > 2) writeResult(to + row2, from + 2 * resultBytes, headDim, load<f32>(sum, 8));
+    if (height > 3) writeResult(to + row3, from + 3 * resultBytes, headDim, load<f32>(sum, 12));
+  }
+}
+
+/** Scores of 4 queries and keys first..end, into tile (4, padded), two keys at a time; what lies behind the keys is left as it is. first: even. */
+function scoreTile(
+  query: usize,
+  keys: usize,
+  keyBytes: usize,
+  headDim: i32,
+  tile: usize,
+  padded: i32,
+  first: i32,
+  end: i32,
+): void {
   const scale: f32 = <f32>1 / sqrt<f32>(<f32>headDim);
   const rowBytes = (<usize>padded) << 2;
   const a = query;
@@ -192,7 +262,7 @@ function scoreTile(query: usize, keys: usize, keyBytes: usize, headDim: i32, pad
   const d = query + row3;
   const whole = (<usize>(headDim & ~3)) << 2;
   const length = (<usize>headDim) << 2;
-  for (let j = 0; j < count; j += 2) {
+  for (let j = first; j < end; j += 2) {
     const x = keys + <usize>j * keyBytes;
     const y = j + 1 < count ? x + keyBytes : x;
     let ax = f32x4.splat(0);
@@ -236,7 +306,7 @@ function scoreTile(query: usize, keys: usize, keyBytes: usize, headDim: i32, pad
       if (j + 1 < count && load<u8>(mask + <usize>j, 1) === 0) sy = nothing;
     }
     // Two neighbours of each row; behind an odd last key its copy is written, and hidden by `exponentials`.
-    const to = work + ((<usize>j) << 2);
+    const to = tile + ((<usize>j) << 2);
     const low = v128.shuffle<f32>(sx, sy, 0, 4, 1, 5); // a, b
     const high = v128.shuffle<f32>(sx, sy, 2, 6, 3, 7); // c, d
     v128.store64_lane(to, low, 0);

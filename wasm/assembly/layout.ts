@@ -120,6 +120,12 @@ function layOut(base: usize, tokens: i32, globals: i32, features: i32): usize {
   return at + 16;
 }
 
+/** Floats from `scores` on that are free while no other kernel runs, when documents of `tokens` are loaded: up to the queries' list. */
+@inline
+export function scoreRoom(tokens: i32): i32 {
+  return (GROUP + MR + 2 * HEAD) * (tokens + 32);
+}
+
 /** Scratch needed for T tokens with G global ones and C features; f64, because 4 GB do not fit into an i32. */
 export function scratchBytes(tokens: i32, globals: i32, features: i32): f64 {
   const keys = <f64>tokens + <f64>globals + 32;
