@@ -1,11 +1,13 @@
 /** Commands that the documents and `--help` show: they run, and print what is written below them. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readCase, readManifest } from '../conformance/read-case.ts';
+import { writeSafetensors } from '../runtime/checkpoint/safetensors-writer.ts';
 import { showModels } from './show-models.ts';
 
 const root = resolve(fileURLToPath(new URL('..', import.meta.url)));
@@ -22,16 +24,26 @@ const documents = [
 
 /** A copy of the repository as a reader sees it, in which commands may leave files. */
 let workplace: string;
-beforeAll(() => {
+beforeAll(async () => {
   workplace = mkdtempSync(join(tmpdir(), 'longformer-docs-'));
   for (const name of ['models', 'conformance', 'docs']) symlinkSync(join(root, name), join(workplace, name));
+  await writePort(join(workplace, 'my-port/outputs/layer'));
 });
 afterAll(() => rmSync(workplace, { recursive: true }));
+
+/** What a port in another language would have written by now: one case, and right. */
+async function writePort(folder: string): Promise<void> {
+  const directory = join(root, 'conformance');
+  const { expected } = await readCase(directory, 'layer/plain', await readManifest(directory));
+  mkdirSync(folder, { recursive: true });
+  const tensors = [...expected].map(([name, { tensor }]) => ({ name, dtype: 'F32', ...tensor }));
+  writeFileSync(join(folder, 'plain.safetensors'), writeSafetensors(tensors));
+}
 
 const inRepository = 'npm run -s longformer -- ';
 
 /** What a reader has to bring along himself. */
-const needsMore = (command: string): boolean => /\bmy-|\bowner\/|\ballenai\/|…/.test(command);
+const needsMore = (command: string): boolean => /\bmy-(?!port)|\bowner\/|\ballenai\/|…/.test(command);
 
 /** Blocks of our commands, each with the output that stands in the next block, if that is one. */
 function blocks(text: string): { commands: string[]; output: string | undefined }[] {
@@ -107,6 +119,6 @@ it('README.md shows what npm start prints', async () => {
 
 it('the check itself finds commands with their output', () => {
   const text =
-    '```sh\nnpm run -s longformer -- a b\nls\n```\n\n```text\n1\n```\n\n```sh\nnpm run -s longformer -- c my-port\n```\n';
+    '```sh\nnpm run -s longformer -- a b\nls\n```\n\n```text\n1\n```\n\n```sh\nnpm run -s longformer -- c my-model\n```\n';
   expect(blocks(text)).toEqual([{ commands: ['npm run -s longformer -- a b'], output: '1\n' }]);
 });
