@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { AbortedError } from '../contract/errors.ts';
 import type { Kernels } from '../contract/kernels.ts';
 import type { EncoderInputs, EncoderOutputs, LongformerModel } from '../contract/model.ts';
+import type { Tensor } from '../contract/tensor.ts';
 import { openCheckpoint } from '../runtime/checkpoint/open-node.ts';
 import { createBackend } from '../runtime/engine/backend.ts';
 import { createWasmKernels } from '../wasm/index.ts';
@@ -92,6 +93,19 @@ describe.each(kinds)('engine over %s', (_, createKernels) => {
   it('no documents, no outputs', async () => {
     const model = await load(await createKernels(), 'encoder-2-layers');
     expect(await model.forward([])).toEqual([]);
+  });
+
+  it('the last of the hidden states is the last hidden state, and not a copy of it', async () => {
+    const model = await load(await createKernels(), 'encoder-2-layers');
+    const states: unknown[] = [];
+    const hiddenStates = (_document: number, layer: number, values: Tensor): void => {
+      states[layer] = values;
+    };
+    const [output] = await model.forward([documents[4]!], { want: { hiddenStates } });
+    expect(states).toHaveLength(3);
+    expect(output!.lastHiddenState).toBe(states[2]);
+    const [alone] = await model.forward([documents[4]!]);
+    expect(numbers(output!)).toEqual(numbers(alone!));
   });
 
   it('an abort ends the pass within a layer; the next one is whole', async () => {

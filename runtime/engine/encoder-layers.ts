@@ -19,14 +19,19 @@ export interface EncoderRun {
   readonly turn: () => Promise<void>;
 }
 
-/** From the embedding output in `space.all.hiddenStates` to the last layer's output in `space.last.hiddenStates`. */
+/**
+ * From the embedding output in `space.all.hiddenStates` to the last layer's output in `space.last.hiddenStates`.
+ *
+ * Returns the last layer's hidden states, a document each, if they were handed out; null otherwise.
+ */
 export async function runEncoderLayers(
   kernels: Kernels,
   packed: Packed,
   space: Workspace,
   { layers, settingsOf, want, turn }: EncoderRun,
-): Promise<void> {
+): Promise<readonly Tensor[] | null> {
   await handOutHiddenStates(kernels, packed, space, want, 0);
+  let last: readonly Tensor[] | null = null;
   for (const [layer, weights] of layers.entries()) {
     const produced = layer === layers.length - 1 ? space.last : space.all;
     const settings = settingsOf(layer);
@@ -38,9 +43,11 @@ export async function runEncoderLayers(
       }
       finishLayer(kernels, weights, space.intermediate, produced, settings);
     } else encoderLayer(kernels, weights, space, produced, settings);
-    await handOutHiddenStates(kernels, packed, space, want, layer + 1);
+    const handedOut = await handOutHiddenStates(kernels, packed, space, want, layer + 1);
+    if (layer === layers.length - 1) last = handedOut; // not before: the others are the caller's to keep or to drop
     await turn();
   }
+  return last;
 }
 
 /** The hidden states of all rows, cut into documents: (T', C) each. */
@@ -62,11 +69,11 @@ async function handOutHiddenStates(
   space: Workspace,
   want: Pick<Want, 'hiddenStates'>,
   layer: number,
-): Promise<void> {
-  if (!want.hiddenStates) return;
-  for (const [document, values] of (await readDocuments(kernels, packed, space.all.hiddenStates)).entries()) {
-    await want.hiddenStates(document, layer, values);
-  }
+): Promise<readonly Tensor[] | null> {
+  if (!want.hiddenStates) return null;
+  const documents = await readDocuments(kernels, packed, space.all.hiddenStates);
+  for (const [document, values] of documents.entries()) await want.hiddenStates(document, layer, values);
+  return documents;
 }
 
 /**

@@ -62,7 +62,7 @@ async function forward(
     const { hiddenStates } = space.all;
     embedDocuments(packed, weights.tables, config, (values, firstRow) => kernels.write(hiddenStates, values, firstRow));
     kernels.addLayerNorm(hiddenStates, hiddenStates, null, weights.embeddingNorm, config.layerNormEps);
-    await runEncoderLayers(kernels, packed, space, {
+    const handedOut = await runEncoderLayers(kernels, packed, space, {
       layers: weights.layers,
       settingsOf: layer => ({
         band: bandOfLayer(config, layer),
@@ -85,7 +85,8 @@ async function forward(
       layerNormEps,
     );
     if (!(want.lastHiddenState ?? config.head === 'none')) return outputs;
-    const last = await readDocuments(kernels, packed, space.all.hiddenStates);
+    // As in HF, the last of the hidden states is the last hidden state: one tensor, not two.
+    const last = handedOut ?? (await readDocuments(kernels, packed, space.all.hiddenStates));
     return outputs.map((output, document) => ({ lastHiddenState: last[document]!, ...output }));
   } finally {
     kernels.free(...space.handles);
