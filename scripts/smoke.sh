@@ -25,9 +25,21 @@ TIMEFORMAT='npx longformer answer: %R s until the answer, CPU time %U + %S s'
 time PATH="$(dirname "${SYSTEM_NODE:-$(command -v node)}"):$PATH" npx longformer answer --model "$needle" \
   "What is the access code of Delia?" --file "$needle/sample-document.txt" | tee answer.txt
 grep -q ' 31C$' answer.txt
-# A page: no module of Node may be needed.
-echo '<script type="module">import { pipeline } from "longformer"; globalThis.pipeline = pipeline;</script>' > index.html
+# Pages, bundled and minified: no module of Node may be needed, and gpu.js only where it is imported.
 mkdir public && cp -r "$needle" public/
-"$root/node_modules/.bin/node" "$root/node_modules/vite/bin/vite.js" build --logLevel error > /dev/null
-du -ch dist/assets/*.js | tail -1
-"$root/node_modules/.bin/node" "$root/scripts/smoke-page.mjs"
+page() {
+  rm -rf dist
+  echo "<script type='module'>$1</script>" > index.html
+  "$root/node_modules/.bin/node" "$root/node_modules/vite/bin/vite.js" build --logLevel error > /dev/null
+  du -ch dist/assets/*.js | tail -1
+  "$root/node_modules/.bin/node" "$root/scripts/smoke-page.mjs"
+}
+cp -r "$root/node_modules/gpu.js" node_modules/
+page 'import { pipeline } from "longformer"; globalThis.pipeline = pipeline;'
+if grep -l WebGL2Kernel dist/assets/*.js; then
+  echo 'gpu.js is in a bundle that did not ask for it' >&2
+  exit 1
+fi
+page 'import { pipeline } from "longformer"; import { createGpuJsKernels } from "longformer/gpu/gpujs";
+  Object.assign(globalThis, { pipeline, createKernels: createGpuJsKernels });'
+grep -q WebGL2Kernel dist/assets/*.js
