@@ -26,7 +26,8 @@ try {
     await answer.dispose();
     return `${context.slice(best.start, best.end)} on ${device?.name ?? 'wasm'}`;
   });
-  if (!text.startsWith('48K on ') || faults.length > 0) throw new Error(`the page answered ${text}; ${faults.join('; ')}`);
+  if (!text.startsWith('48K on ') || faults.length > 0)
+    throw new Error(`the page answered ${text}; ${faults.join('; ')}`);
   console.log(`bundle in Chromium ${browser.version()}: ok: ${text}`);
 } finally {
   await browser.close();
