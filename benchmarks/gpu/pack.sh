@@ -2,9 +2,10 @@
 # Packs Node, Dawn, the kernels, the oracle and this benchmark for a Linux x64 machine with a GPU and no network; there it runs them.
 #
 #   benchmarks/gpu/pack.sh OUT.tar.gz          here, after `npm ci`: writes one archive (about 60 MB; Node is most of it)
-#   tar xzf OUT.tar.gz && longformer-gpu/run.sh   there: oracle, encoder, kernels, peers; writes longformer-gpu/results/
+#   tar xzf OUT.tar.gz && longformer-gpu/run.sh   there: oracle, encoder, kernels, decoding, peers; writes results/table.md
 #
-# run.sh passes its arguments to benchmarks/gpu/encoder.ts; DECODING holds those of decoding.ts. Peers run when PYTHON (default python3) has torch with CUDA and transformers.
+# run.sh passes its arguments to benchmarks/gpu/encoder.ts; DECODING holds those of decoding.ts, PEERS those of peers/huggingface.py.
+# Peers run when PYTHON (default python3) has torch with CUDA and transformers; PEERS with --device runs them anywhere.
 # The machine needs the vendor's Vulkan driver. The loader is packed too; VK_DRIVER_FILES names the driver's json when it is not found.
 set -euo pipefail
 out=$(realpath -m "${1:?usage: pack.sh OUT.tar.gz}")
@@ -41,11 +42,13 @@ for weights in ${WEIGHTS:-float32 float16}; do
   bin/node benchmarks/gpu/decoding.ts --weights "$weights" --json "results/decoding-$weights.json" ${DECODING:-} 2>&1 | tee "results/decoding-$weights.txt" ||
     echo "decoding with $weights weights did not finish" | tee -a "results/decoding-$weights.txt"
 done
-if "${PYTHON:-python3}" -c 'import torch, transformers; assert torch.cuda.is_available()' 2>/dev/null; then
-  "${PYTHON:-python3}" benchmarks/gpu/peers/huggingface.py --json results/peers.json 2>&1 | tee results/peers.txt
+if [[ "${PEERS:-}" == *--device* ]] || "${PYTHON:-python3}" -c 'import torch, transformers; assert torch.cuda.is_available()' 2>/dev/null; then
+  "${PYTHON:-python3}" benchmarks/gpu/peers/huggingface.py --json results/peers.json ${PEERS:-} 2>&1 | tee results/peers.txt ||
+    echo 'the peers did not finish' | tee -a results/peers.txt
 else
   echo 'no torch with CUDA and transformers: the peers were not run' | tee results/peers.txt
 fi
+bin/node benchmarks/gpu/table.ts results | tee results/table.md
 RUN
 chmod +x "$to/run.sh"
 tar -C "$folder" -czf "$out" longformer-gpu
