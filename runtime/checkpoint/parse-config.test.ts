@@ -413,7 +413,7 @@ describe('what a config may not say', () => {
     [
       'LED',
       { model_type: 'led' },
-      '"model_type" expected "longformer", got "led".\n  Hint: this is LED, the encoder-decoder: openLedCheckpoint and parseLedConfig read it.',
+      '"model_type" expected "longformer", got "led".\n  Hint: this is LED, the encoder-decoder: openLedCheckpoint reads it, and the task summarization runs it.',
       'E_UNSUPPORTED',
     ],
     [

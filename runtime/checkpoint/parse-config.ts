@@ -107,7 +107,7 @@ function expectLongformer(json: JsonObject): void {
       'model_type',
       '"longformer"',
       modelType,
-      'this is LED, the encoder-decoder: openLedCheckpoint and parseLedConfig read it.',
+      'this is LED, the encoder-decoder: openLedCheckpoint reads it, and the task summarization runs it.',
     );
   }
   if (mode !== undefined && mode !== 'longformer') {

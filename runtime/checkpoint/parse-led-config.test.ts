@@ -122,7 +122,7 @@ describe('what a config of LED may not say', () => {
     [
       'a Longformer',
       { model_type: 'longformer' },
-      '"model_type" expected "led", got "longformer".\n  Hint: openCheckpoint and parseConfig read it.',
+      '"model_type" expected "led", got "longformer".\n  Hint: openCheckpoint reads it, and the tasks of an encoder run it.',
       'E_UNSUPPORTED',
     ],
     ['no model', { model_type: undefined }, '"model_type" expected "led", got nothing.'],

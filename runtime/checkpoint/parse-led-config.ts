@@ -78,7 +78,8 @@ export function ledConfigOf(json: JsonObject, options: ParseLedConfigOptions): L
   const modelType = json.get('model_type');
   if (typeof modelType !== 'string') fail('model_type', '"led"', describe(modelType));
   if (modelType !== 'led') {
-    const hint = modelType === 'longformer' ? 'openCheckpoint and parseConfig read it.' : undefined;
+    const hint =
+      modelType === 'longformer' ? 'openCheckpoint reads it, and the tasks of an encoder run it.' : undefined;
     unsupported('model_type', '"led"', modelType, hint);
   }
   const encoderLayers = aliased(json, ['encoder_layers', 'num_hidden_layers'], 12, most.layers);
