@@ -102,6 +102,16 @@ describe.skipIf(missing)('a model on gpu.js in Node', () => {
     kernels.dispose();
   });
 
+  it('what the device complains of later is the error of the next result, once', async () => {
+    const kernels = await createGpuJsKernels();
+    const rows = kernels.allocate(2, 2);
+    const { device } = (await (await loadGpuJs()).WebGPUContext.acquire()) as { device: GPUDevice };
+    device.createBuffer({ size: 16, usage: 2 ** 15 });
+    expect(await fails(kernels.read(rows, 0, 2))).toMatchObject({ code: 'E_DEVICE', reason: 'Validation' });
+    expect([...(await kernels.read(rows, 0, 2))]).toEqual([0, 0, 0, 0]);
+    kernels.dispose();
+  });
+
   it('is a device of the front door, by name and as kernels', async () => {
     const model = `${conformanceDirectory()}/pipelines/models/fill-mask`;
     const answers = [];

@@ -103,7 +103,7 @@ const noAdapter = (cause: unknown): UnsupportedError =>
     where: 'gpujs',
     name: 'adapter',
     expected: 'a GPU with a driver for WebGPU, which gpu.js needs in Node',
-    got: 'none',
+    got: /no adapter/.test(String(cause)) ? 'none' : String(cause).split('\n', 1)[0]!,
     hint: 'on Linux install the Vulkan loader and a driver (libvulkan1, mesa-vulkan-drivers or that of the vendor), or use the backend wasm.',
     cause,
   });

@@ -38,6 +38,9 @@ export class WebGpuDevice implements Device {
   readonly #compiled = new Map<string, GpuJsKernel>();
   /** What the GPU said about an earlier call, until somebody asks. */
   #failure: LongformerError | null = null;
+  readonly #complaint = ({ error }: GPUUncapturedErrorEvent): void => {
+    this.#failure ??= typed(error);
+  };
   readonly #disposeContext: () => void;
   #disposed = false;
 
@@ -57,9 +60,8 @@ export class WebGpuDevice implements Device {
     const limit = maxStorageBufferBindingSize <= maxBufferSize ? 'maxStorageBufferBindingSize' : 'maxBufferSize';
     const bytes = Math.min(maxStorageBufferBindingSize, maxBufferSize);
     this.#ledger = new Ledger(maximumMemoryBytes, Math.floor(bytes / 4), `${limit} ${bytes}`);
-    context.device.onuncapturederror = ({ error }) => {
-      this.#failure ??= typed(error);
-    };
+    context.device.onuncapturederror = null; // gpu.js would only print it
+    context.device.addEventListener('uncapturederror', this.#complaint);
   }
 
   get statistics(): Statistics {
@@ -183,6 +185,7 @@ export class WebGpuDevice implements Device {
     this.#disposed = true;
     this.#ledger.stores = 0;
     this.#ledger.bytes = 0;
+    this.#context.device.removeEventListener('uncapturederror', this.#complaint);
     this.#disposeContext();
   }
 }
@@ -191,7 +194,7 @@ const typed = (cause: unknown): LongformerError => {
   if (cause instanceof LongformerError) return cause;
   const message = String((cause as { message?: string }).message ?? cause).split('\n', 1)[0]!;
   const complaint = { where: 'gpujs', name: 'call', expected: 'to be accepted by the GPU', got: message, cause };
-  return /memory/i.test(message)
+  return /OutOfMemory/.test(Object(cause).constructor.name)
     ? new MemoryError({ ...complaint, hint: 'run fewer or shorter documents at once.' })
     : new DeviceError({ ...complaint, reason: 'Validation' });
 };
