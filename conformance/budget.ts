@@ -35,8 +35,8 @@ const float32Eps = 2 ** -23;
 const float64Relative = 1e-10;
 
 /**
- * 1 - cosine of a whole tensor. Weights rounded to float16 on otherwise float32 kernels gave at most 1.0e-6 on 648 tensors, and no
- * other largest logit.
+ * 1 - cosine of a whole tensor. Weights rounded to float16 on otherwise float32 kernels gave at most 1.0e-6 on 648 tensors; WebGPU's on
+ * lavapipe 2.8e-6 on 1,134. No other largest logit in either.
  */
 export const float16Distance = 1e-5;
 

@@ -59,6 +59,7 @@ const levelOf = (id: string): string => id.split('/', 1)[0]!;
 form.addEventListener('submit', async event => {
   event.preventDefault();
   const chosen = candidates.filter(({ name }) => (form.elements.namedItem(name) as HTMLInputElement).checked);
+  if (chosen.length === 0) return say('Tick a backend first.');
   controller = new AbortController();
   setRunning(true);
   try {
@@ -73,11 +74,11 @@ stop.addEventListener('click', () => controller.abort());
 
 async function runAll(chosen: readonly Candidate[], level: string, every: number): Promise<void> {
   const { signal } = controller;
+  runs.length = 0;
+  byId('results').replaceChildren();
   const { manifest, names: all } = await readCaseNames();
   const ofLevel = all.filter(id => level === '' || levelOf(id) === level);
   const names = everyNth(ofLevel, every);
-  runs.length = 0;
-  byId('results').replaceChildren();
   say(`${names.length} cases on ${chosen.length} backends.`);
   const onStep = (run: BackendRun, next: string | null): void => {
     const done = runs.length + (next === null ? 0 : run.results.length / names.length);

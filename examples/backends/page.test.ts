@@ -44,6 +44,13 @@ describe.each(screens)('%s', (name, screen) => {
     }
   });
 
+  test('asks for a backend when none is ticked', async () => {
+    for (const box of await page.locator('fieldset input:enabled').all()) await box.uncheck();
+    await page.click('button[type=submit]');
+    expect(await spoken(page)).toBe('Tick a backend first.');
+    for (const box of await page.locator('fieldset input:enabled').all()) await box.check();
+  });
+
   test('every backend answers, and passes its cases', async () => {
     await page.selectOption('select[name=level]', 'attention');
     const ticked = await page.locator('fieldset input:checked').count();
