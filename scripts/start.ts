@@ -36,9 +36,9 @@ async function judge(about: string, subject: Subject, tokenizer = false): Promis
 }
 
 /** In a process of its own: drivers write what they like to stderr. */
-async function judgeGpu(): Promise<number> {
+async function judgeOnGpu(name: string, about: string): Promise<number> {
   const main = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
-  const args = [main, 'conformance', '--backend', 'webgpu', '--json'];
+  const args = [main, 'conformance', '--backend', name, '--json'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'], timeout: 180_000 });
   const written = await readAll(child.stdout!);
   const { results, seconds } = written === '' ? { results: [], seconds: 0 } : (JSON.parse(written) as Report);
@@ -46,8 +46,8 @@ async function judgeGpu(): Promise<number> {
     results.filter(({ level }) => level !== 'tokenizer'),
     seconds,
   );
-  if (report.run > 0) sayVerdict('webgpu', 'float32, WebGPU', report);
-  else say(`  ${'webgpu'.padEnd(20)} not here: ${report.skipped > 0 ? 'no GPU with a driver for it' : 'no result'}`);
+  if (report.run > 0) sayVerdict(name, about, report);
+  else say(`  ${name.padEnd(20)} not here: ${report.skipped > 0 ? 'no GPU with a driver for it' : 'no result'}`);
   return report.failed;
 }
 
@@ -61,7 +61,8 @@ failed += await judge(
   'float32, WebAssembly SIMD',
   engineSubject('wasm', 'float32', () => createWasmKernels()),
 );
-failed += await judgeGpu();
+failed += await judgeOnGpu('webgpu', 'float32, WebGPU');
+failed += await judgeOnGpu('gpujs', 'float32, gpu.js');
 if (failed > 0) {
   say('Some cases fail. `npm run -s longformer -- conformance` names them.');
   process.exitCode = 1;
