@@ -18,6 +18,8 @@ const led = {
   engineDecoding: 'runtime/engine/led-decoding.ts',
   engineBeams: 'runtime/generation/beam-search.ts',
   engineProcessors: 'runtime/generation/logits-processors.ts',
+  engineOptions: 'runtime/generation/options.ts',
+  engineEmbeddings: 'runtime/engine/embed.ts',
 };
 
 /** Caught by the cases of LED: whole models without a cache. */
@@ -437,5 +439,61 @@ export const engineMutants: readonly Mutant[] = [
     file: led.engineProcessors,
     find: 'ids.length < minLength ?',
     replace: 'ids.length < minLength - 1 ?',
+  },
+  {
+    name: 'engine-source-positions-like-bart',
+    mistake: 'positions of the source begin at row 2 of the table',
+    file: led.engineEmbeddings,
+    find: '[wordOf(inputs, tables.words, t), [tables.positions, t]]',
+    replace: '[wordOf(inputs, tables.words, t), [tables.positions, t + 2]]',
+  },
+  {
+    name: 'engine-target-positions-like-bart',
+    mistake: 'positions of the target begin at row 2 of the table',
+    file: led.engineDecoding,
+    find: '[tables.positions, past + position]',
+    replace: '[tables.positions, past + position + 2]',
+  },
+  {
+    name: 'engine-ngram-one-longer',
+    mistake: 'n-grams of one token more are forbidden',
+    file: led.engineProcessors,
+    find: 'processors.push(noRepeatNgrams(noRepeatNgramSize))',
+    replace: 'processors.push(noRepeatNgrams(noRepeatNgramSize + 1))',
+  },
+  {
+    name: 'engine-repetition-without-start-token',
+    mistake: 'the start token is not punished',
+    file: led.engineProcessors,
+    find: 'new Set(ids)',
+    replace: 'new Set(ids.slice(1))',
+  },
+  {
+    name: 'engine-forced-eos-never',
+    mistake: 'the forced last token comes one place too late to be written',
+    file: led.engineProcessors,
+    find: 'ids.length === maxLength - 1',
+    replace: 'ids.length === maxLength',
+  },
+  {
+    name: 'engine-min-new-tokens-counts-prompt',
+    mistake: 'min_new_tokens counts the prompt',
+    file: led.engineOptions,
+    find: 'promptLength + minNewTokens',
+    replace: 'minNewTokens',
+  },
+  {
+    name: 'engine-never-is-false',
+    mistake: 'early_stopping "never" hopes no more than false does',
+    file: led.engineBeams,
+    find: "earlyStopping === 'never' && lengthPenalty > 0 ?",
+    replace: '(false as boolean) ?',
+  },
+  {
+    name: 'engine-early-stopping-ignored',
+    mistake: 'early_stopping true hopes on as "never" does',
+    file: led.engineOptions,
+    find: "earlyStopping === 'never') return earlyStopping;",
+    replace: "earlyStopping === 'never') return earlyStopping && 'never';",
   },
 ];
