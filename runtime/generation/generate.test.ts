@@ -235,9 +235,37 @@ describe('what is refused', () => {
     [
       'another word for stopping',
       { earlyStopping: 'soon' as 'never' },
-      '"earlyStopping" expected true, false or \'never\', got soon.',
+      '"earlyStopping" expected true, false or \'never\', got "soon".',
+    ],
+    ['a number as a word', { numBeams: '4' as never }, '"numBeams" expected an integer >= 1, got "4".'],
+    [
+      'a flat list of bad words',
+      { badWordsIds: [5] as never },
+      '"badWordsIds[0]" expected a list of token ids, got 5.',
+    ],
+    [
+      'bad words as a word',
+      { badWordsIds: 'x' as never },
+      '"badWordsIds" expected a list of lists of token ids, got "x".',
+    ],
+    ['a lot by word', { doSample: 'yes' as never }, '"doSample" expected true or false, got "yes".'],
+    [
+      'one prompt instead of a list',
+      { decoderInputIds: Int32Array.of(2) as never },
+      '"decoderInputIds[0]" expected the token ids of a prompt, got 2.',
+    ],
+    [
+      'a name of Python',
+      { num_beams: 4 } as object,
+      '"num_beams" expected an option of generate, got an unknown name.\n  Hint: it is called numBeams here.',
     ],
   ];
+  test('a name nobody knows', async () => {
+    await expect(generate(model, documents, { beams: 4 } as object)).rejects.toMatchObject({
+      subject: 'beams',
+      hint: expect.stringMatching(/^there are maxLength, .*numBeams/),
+    });
+  });
   test.each(wrong)('%s', async (_, options, message, code = 'E_RANGE') => {
     await expect(generate(model, documents, options)).rejects.toMatchObject({ code, message: `generate: ${message}` });
     expect(model.open()).toBe(0);

@@ -71,6 +71,7 @@ export function settingsOf(
   documents: number,
   files: GenerationOptions = {},
 ): Settings {
+  expectKnown(asked);
   const options = mergeOptions(asked, files);
   const { vocabSize } = config;
   const tokens = (
@@ -100,6 +101,7 @@ export function settingsOf(
     fail(name, `a length of at most ${maxLength}, the longest allowed`, String(minLength), hint);
   }
   const doSample = options.doSample ?? false;
+  if (typeof doSample !== 'boolean') fail('doSample', 'true or false', shown(doSample));
   const numBeams = integer('numBeams', options.numBeams, 1, 1);
   const numReturnSequences = integer('numReturnSequences', options.numReturnSequences, 1, 1);
   if (doSample && numBeams > 1) {
@@ -116,7 +118,9 @@ export function settingsOf(
     fail('numReturnSequences', `at most numBeams (${numBeams})`, String(numReturnSequences), hint);
   }
   const badWordsIds = options.badWordsIds ?? [];
+  if (!Array.isArray(badWordsIds)) fail('badWordsIds', 'a list of lists of token ids', shown(badWordsIds));
   for (const [i, word] of badWordsIds.entries()) {
+    if (!Array.isArray(word)) fail(`badWordsIds[${i}]`, 'a list of token ids', shown(word));
     if (word.length === 0) fail(`badWordsIds[${i}]`, 'at least one token', 'none');
     expectRange(where, `badWordsIds[${i}]`, word, 0, vocabSize - 1);
   }
@@ -173,6 +177,7 @@ function promptsOf(
   }
   for (const [document, ids] of decoderInputIds.entries()) {
     const name = `decoderInputIds[${document}]`;
+    if (typeof ids !== 'object') fail(name, 'the token ids of a prompt', shown(ids));
     if (ids.length === 0) fail(name, 'at least one token', 'none', 'leave decoderInputIds away to begin with nothing.');
     if (ids.length !== decoderInputIds[0]!.length) {
       fail(name, `${decoderInputIds[0]!.length} tokens, as the first prompt`, String(ids.length));
@@ -208,13 +213,13 @@ function maxLengthOf({ maxLength, maxNewTokens }: GenerationOptions, config: Led
 
 function earlyStoppingOf({ earlyStopping = false }: GenerationOptions): boolean | 'never' {
   if (typeof earlyStopping === 'boolean' || earlyStopping === 'never') return earlyStopping;
-  return fail('earlyStopping', "true, false or 'never'", String(earlyStopping));
+  return fail('earlyStopping', "true, false or 'never'", shown(earlyStopping));
 }
 
 function integer(name: string, value: number | undefined, absent: number, lowest: number): number {
   if (value === undefined) return absent;
   if (Number.isSafeInteger(value) && value >= lowest) return value;
-  return fail(name, `an integer >= ${lowest}`, String(value));
+  return fail(name, `an integer >= ${lowest}`, shown(value));
 }
 
 function finite(
@@ -225,7 +230,48 @@ function finite(
   expected = 'a finite number',
 ): number {
   if (value === undefined) return absent;
-  return Number.isFinite(value) && allowed(value) ? value : fail(name, expected, String(value));
+  return Number.isFinite(value) && allowed(value) ? value : fail(name, expected, shown(value));
+}
+
+/** A word in quotes, so that "4" does not look like a number. */
+const shown = (value: unknown): string => (typeof value === 'string' ? JSON.stringify(value) : String(value));
+
+/** Every option there is; the compiler complains about one that is missing or too many. */
+const known: Readonly<Record<keyof GenerationOptions, true>> = {
+  maxLength: true,
+  maxNewTokens: true,
+  minLength: true,
+  minNewTokens: true,
+  numBeams: true,
+  numReturnSequences: true,
+  lengthPenalty: true,
+  earlyStopping: true,
+  repetitionPenalty: true,
+  noRepeatNgramSize: true,
+  encoderNoRepeatNgramSize: true,
+  badWordsIds: true,
+  forcedBosTokenId: true,
+  forcedEosTokenId: true,
+  doSample: true,
+  temperature: true,
+  topK: true,
+  topP: true,
+  seed: true,
+  decoderStartTokenId: true,
+  eosTokenId: true,
+  padTokenId: true,
+  decoderInputIds: true,
+};
+
+/** An option that nobody reads would be a text that nobody asked for: num_beams, numBeam. */
+function expectKnown(asked: AskedOptions): void {
+  const stranger = Object.keys(asked).find(name => !Object.hasOwn(known, name));
+  if (stranger === undefined) return;
+  const camel = stranger.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+  const hint = Object.hasOwn(known, camel)
+    ? `it is called ${camel} here.`
+    : `there are ${Object.keys(known).join(', ')}.`;
+  fail(stranger, 'an option of generate', 'an unknown name', hint);
 }
 
 function fail(name: string, expected: string, got: string, hint?: string): never {
