@@ -160,6 +160,32 @@ describe.each(kinds)('LED over %s', (_, tolerance, createKernels) => {
     expect(kernels.availableBytes()).toBe(room);
   });
 
+  it.each([1, 3])('an abort at any moment gives all memory back, %d beams; the next text is whole', async numBeams => {
+    const kernels = await createKernels();
+    const model = await load(kernels);
+    const write = (stopAt: number): Promise<unknown> => {
+      const controller = new AbortController();
+      let moment = 0;
+      const onProgress = (): void => {
+        if (moment++ === stopAt) controller.abort();
+      };
+      const options = { numBeams, maxLength: 6, minLength: 6, signal: controller.signal, onProgress };
+      return generate(model, sources.slice(1, 3), options);
+    };
+    const whole = await write(Number.POSITIVE_INFINITY);
+    const room = kernels.availableBytes();
+    let stopped = 0;
+    for (; ; stopped++) {
+      const result = await write(stopped).catch((error: { code: string }) => error.code);
+      expect(kernels.availableBytes()).toBe(room);
+      if (result !== 'E_ABORTED') {
+        expect(result).toEqual(whole);
+        break;
+      }
+    }
+    expect(stopped).toBe(4 + 4); // four steps of encoding, four of five tokens: after the last one there is nothing to stop
+  });
+
   it('two texts at once do not disturb each other', async () => {
     const model = await load(await createKernels());
     const write = (document: number): Promise<{ ids: Int32Array }[][]> =>
