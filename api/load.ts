@@ -58,17 +58,18 @@ export interface PretrainedLed extends Pretrained<LedModel> {
   readonly settings: GenerationOptions;
 }
 
-/** The same for an LED. @throws as loadPretrained */
+/** The same for an LED. task: whose settings count, where config.json has some for it. @throws as loadPretrained */
 export async function loadPretrainedLed(
   source: ModelSource,
   options: PretrainedOptions = {},
   open: OpenLedOptions = {},
+  task?: string,
 ): Promise<PretrainedLed> {
   const files = await openSource(source, options);
   const tokenizer = await openTokenizer(files, options);
   // Other heads write nothing: what their files say about it is nobody's concern.
   const writes = (open.head ?? 'conditionalGeneration') === 'conditionalGeneration';
-  const settings = writes ? await readGenerationSettings(files) : {};
+  const settings = writes ? await readGenerationSettings(files, task) : {};
   const checkpoint = await openLedCheckpointFiles(files, { layout: options.layout, ...open });
   const loaded = await onDevice(checkpoint, tokenizer, options, (backend, load) => backend.loadLed(checkpoint, load));
   return { ...loaded, settings };

@@ -174,7 +174,7 @@ export async function pipeline<Task extends TaskName>(
 const isWriting = (task: TaskName): task is WritingTask => Object.hasOwn(writes, task);
 
 async function writingPipeline(task: WritingTask, source: ModelSource, options: PretrainedOptions): Promise<object> {
-  const loaded = await loadPretrainedLed(source, options, { head: 'conditionalGeneration' });
+  const loaded = await loadPretrainedLed(source, options, { head: 'conditionalGeneration' }, task);
   const call = async (given: string | readonly string[], callOptions?: WriteOptions): Promise<unknown> => {
     const texts = await writes[task](loaded, typeof given === 'string' ? [given] : given, callOptions);
     if (typeof given === 'string') return texts[0];

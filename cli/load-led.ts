@@ -19,8 +19,8 @@ export interface LoadedLed {
   dispose(): void;
 }
 
-/** @throws CheckpointError, ConfigError, UnsupportedError, IoError, MemoryError */
-export async function loadLed(flags: ModelFlags, report: Report): Promise<LoadedLed> {
+/** task: as loadPretrainedLed. @throws CheckpointError, ConfigError, UnsupportedError, IoError, MemoryError */
+export async function loadLed(flags: ModelFlags, report: Report, task?: string): Promise<LoadedLed> {
   const { model: source, backend, threads, revision, cacheDir, offline } = flags;
   const files = await openSource(source, {
     ...(revision === undefined ? {} : { revision }),
@@ -30,7 +30,7 @@ export async function loadLed(flags: ModelFlags, report: Report): Promise<Loaded
       if (status === 'progress') report(percent / 100, file);
     },
   });
-  const settings = await readGenerationSettings(files);
+  const settings = await readGenerationSettings(files, task);
   const checkpoint = await openLedCheckpointFiles(files, { head: 'conditionalGeneration' });
   try {
     const device = await createDevice(backend, { threads });

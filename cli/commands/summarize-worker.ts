@@ -8,7 +8,7 @@ import type { SummarizeJob, SummarizeNote } from './summarize.ts';
 await workInWorker(summarize);
 
 async function summarize(job: SummarizeJob, report: Report<SummarizeNote>): Promise<void> {
-  const { model, settings, files, dispose } = await loadLed(job, report.progress);
+  const { model, settings, files, dispose } = await loadLed(job, report.progress, 'summarization');
   try {
     const tokenizer = await openTokenizer(files);
     let streamed = false;

@@ -119,6 +119,45 @@ describe('settings of generation in a checkpoint', () => {
     );
   });
 
+  test('what config.json says about a task wins, for that task', () => {
+    const config = JSON.stringify({
+      num_beams: 2,
+      task_specific_params: { summarization: { num_beams: 4, min_length: 12, prefix: ' ' }, other: { num_beams: 9 } },
+    });
+    expect(parseGenerationSettings(config)).toEqual({ numBeams: 2 });
+    expect(parseGenerationSettings(config, undefined, 'summarization')).toEqual({ numBeams: 4, minLength: 12 });
+    const own = '{"max_length":7,"min_length":3}';
+    expect(parseGenerationSettings(config, own, 'summarization')).toEqual({ numBeams: 4, minLength: 12, maxLength: 7 });
+    expect(parseGenerationSettings(config, own, 'text2text-generation')).toEqual({ minLength: 3, maxLength: 7 });
+    expect(parseGenerationSettings(config, own, 'toString')).toEqual({ minLength: 3, maxLength: 7 });
+    expect(parseGenerationSettings('{"task_specific_params":null}', own, 'summarization')).toMatchObject({
+      maxLength: 7,
+    });
+  });
+
+  test.each<[unknown, string, string]>([
+    [5, 'E_CONFIG', 'config.json: task_specific_params'],
+    [[1], 'E_CONFIG', 'config.json: task_specific_params'],
+    [{ summarization: null }, 'E_CONFIG', 'config.json: task_specific_params.summarization'],
+    [{ summarization: { num_beams: 'x' } }, 'E_CONFIG', 'config.json: task_specific_params.summarization: num_beams'],
+    [
+      { summarization: { num_beam_groups: 2 } },
+      'E_UNSUPPORTED',
+      'config.json: task_specific_params.summarization: num_beam_groups',
+    ],
+    [
+      { summarization: { prefix: 'summarize: ' } },
+      'E_UNSUPPORTED',
+      'config.json: task_specific_params.summarization.prefix',
+    ],
+  ])('what cannot be said about a task: %j', (params, code, subject) => {
+    const config = JSON.stringify({ task_specific_params: params });
+    expect(() => parseGenerationSettings(config, '{}', 'summarization')).toThrow(
+      expect.objectContaining({ code, subject }),
+    );
+    expect(parseGenerationSettings(config, '{}')).toEqual({});
+  });
+
   test('null is nothing, whatever the field', () => {
     const names = [
       'max_length',

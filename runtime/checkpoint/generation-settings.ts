@@ -1,7 +1,8 @@
 /**
  * How a checkpoint wants to be asked for text: generation_config.json, or the fields of old config.json files.
  *
- * As in Hugging Face the two do not mix: config.json is looked at only where there is no generation_config.json. What is null or unknown
+ * As in Hugging Face the two do not mix: config.json is looked at only where there is no generation_config.json, but for what it says about
+ * one task. What is null or unknown
  * is ignored; a setting that would change the text and is not supported here is refused. Source: HF GenerationConfig, from_model_config.
  * Read before: parse-led-config.ts. Read next: generation/options.ts.
  */
@@ -102,13 +103,25 @@ const unsupported = new Map<string, number | false | null>([
 /**
  * Texts of the two files → options, those that are set.
  *
+ * task: a pipeline's, whose entry of `task_specific_params` in config.json wins over both, as in HF's pipelines.
  * @throws ConfigError for a value of the wrong kind, UnsupportedError for settings that cannot be honoured
  */
-export function parseGenerationSettings(configText: string, generationConfigText?: string): GenerationOptions {
+export function parseGenerationSettings(
+  configText: string,
+  generationConfigText?: string,
+  task?: string,
+): GenerationOptions {
   const name = generationConfigText === undefined ? 'config.json' : 'generation_config.json';
-  const json = parseJsonObject(generationConfigText ?? configText, maxConfigBytes, (expected, got, cause) => {
+  const settings = settingsOf(objectOf(generationConfigText ?? configText, name), name);
+  return task === undefined ? settings : { ...settings, ...taskSettings(configText, task) };
+}
+
+const objectOf = (text: string, name: string): JsonObject =>
+  parseJsonObject(text, maxConfigBytes, (expected, got, cause) => {
     throw new ConfigError({ where, name, expected, got, cause });
   });
+
+function settingsOf(json: JsonObject, name: string): GenerationOptions {
   expectSupported(json, name);
   const options: Partial<Record<Key, unknown>> = {};
   for (const [key, { option, expected, fits }] of fields) {
@@ -118,6 +131,26 @@ export function parseGenerationSettings(configText: string, generationConfigText
     options[option] = value;
   }
   return options as GenerationOptions;
+}
+
+function taskSettings(configText: string, task: string): GenerationOptions {
+  const all = objectOf(configText, 'config.json').get('task_specific_params') ?? {};
+  const own = Object.hasOwn(all as object, task) ? (all as Record<string, unknown>)[task] : {};
+  const name = `config.json: task_specific_params.${task}`;
+  const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
+  for (const [value, place] of [
+    [all, 'config.json: task_specific_params'],
+    [own, name],
+  ] as const) {
+    if (!isObject(value)) throw new ConfigError({ where, name: place, expected: 'an object', got: describe(value) });
+  }
+  const json = new Map(Object.entries(own as object));
+  const prefix: unknown = json.get('prefix') ?? '';
+  if (typeof prefix !== 'string' || prefix.trim() !== '') {
+    const hint = 'put it before the text yourself, and take it out of the file.';
+    throw new UnsupportedError({ where, name: `${name}.prefix`, expected: 'nothing', got: describe(prefix), hint });
+  }
+  return settingsOf(json, name);
 }
 
 function expectSupported(json: JsonObject, name: string): void {
@@ -135,11 +168,11 @@ function expectSupported(json: JsonObject, name: string): void {
 }
 
 /** The same from the files of a checkpoint. @throws ConfigError, UnsupportedError, IoError */
-export async function readGenerationSettings(files: CheckpointFiles): Promise<GenerationOptions> {
+export async function readGenerationSettings(files: CheckpointFiles, task?: string): Promise<GenerationOptions> {
   const text = async (name: string): Promise<string | undefined> => {
     const source = await files.open(name);
     return source && readConfigText(source, name);
   };
   const generationConfig = await text('generation_config.json');
-  return parseGenerationSettings((await text('config.json')) ?? '{}', generationConfig);
+  return parseGenerationSettings((await text('config.json')) ?? '{}', generationConfig, task);
 }
