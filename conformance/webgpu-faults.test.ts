@@ -172,6 +172,20 @@ describe.skipIf(missing)('bad luck on WebGPU', () => {
     kernels.dispose();
   });
 
+  it('a shader that the device does not take is a DeviceError with its complaint, and the next model works', async () => {
+    const strict = deviceWith(shared, {
+      createShaderModule: descriptor =>
+        shared.createShaderModule({ ...descriptor, code: `${descriptor.code}\nfn broken(` }),
+    });
+    const model = await load(await createWebGpuKernels({ device: strict }));
+    const error = await fails(model.forward(documents));
+    expect(error).toBeInstanceOf(DeviceError);
+    expect(error).toMatchObject({ code: 'E_DEVICE', reason: 'Validation', subject: 'submit' });
+    expect(error.message).toMatch(/^webgpu: "submit" expected to be accepted by the device, got Error while parsing WGSL: .+\.$/);
+    const next = await load(await createWebGpuKernels({ device: shared }));
+    expect(numbers(await next.forward(documents)).every(Number.isFinite)).toBe(true);
+  });
+
   it('handles are refused after free, after dispose, from elsewhere and of another kind', async () => {
     const kernels = await createWebGpuKernels({ device: shared });
     const other = await createWebGpuKernels({ device: shared });
