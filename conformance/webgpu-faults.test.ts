@@ -181,7 +181,9 @@ describe.skipIf(missing)('bad luck on WebGPU', () => {
     const error = await fails(model.forward(documents));
     expect(error).toBeInstanceOf(DeviceError);
     expect(error).toMatchObject({ code: 'E_DEVICE', reason: 'Validation', subject: 'submit' });
-    expect(error.message).toMatch(/^webgpu: "submit" expected to be accepted by the device, got Error while parsing WGSL: .+\.$/);
+    expect(error.message).toMatch(
+      /^webgpu: "submit" expected to be accepted by the device, got Error while parsing WGSL: .+\.$/,
+    );
     const next = await load(await createWebGpuKernels({ device: shared }));
     expect(numbers(await next.forward(documents)).every(Number.isFinite)).toBe(true);
   });

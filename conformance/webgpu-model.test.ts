@@ -120,6 +120,17 @@ describe.skipIf(missing)('a model on WebGPU', () => {
     expect(alive.size).toBe(0);
   });
 
+  it('keeps no room for a large result after it was read', async () => {
+    const { device: counted, alive } = countingDevice();
+    const kernels = await createWebGpuKernels({ device: counted });
+    const rows = kernels.allocate(2 ** 20 + 1, 4);
+    const before = alive.size;
+    expect((await kernels.read(rows, 0, 2 ** 20 + 1)).length).toBe(2 ** 22 + 4);
+    expect(alive.size).toBe(before);
+    kernels.dispose();
+    expect(alive.size).toBe(0);
+  });
+
   it('two passes at once do not disturb each other', async () => {
     const model = await load(await createWebGpuKernels({ device: shared }));
     const alone = numbers(await model.forward([documents[2]!]));

@@ -29,8 +29,9 @@ export interface Block {
   refusal: LongformerError | null;
 }
 
-/** Idle buffers for reading that are kept; a decoding step must not make a new one. */
+/** Idle buffers for reading that are kept, and how large they may be: a decoding step must not make a new one, but a rare large result may. */
 const idleStagings = 2;
+const mostIdleBytes = 2 ** 24;
 
 export class Buffers {
   readonly #device: GPUDevice;
@@ -177,7 +178,8 @@ export class Buffers {
   }
 
   #keep(staging: GPUBuffer): void {
-    this.#idle.push(staging);
+    if (staging.size > mostIdleBytes) staging.destroy();
+    else this.#idle.push(staging);
     this.#idle.sort((a, b) => a.size - b.size);
     while (this.#idle.length > idleStagings) this.#idle.shift()!.destroy(); // the large ones serve every read
   }
