@@ -8,6 +8,8 @@ import { MemoryError } from '../contract/errors.ts';
 import type { EncoderInputs } from '../contract/model.ts';
 import { openCheckpoint } from '../runtime/checkpoint/open-node.ts';
 import { createBackend } from '../runtime/engine/backend.ts';
+import { createLongformerModel } from '../runtime/engine/longformer-model.ts';
+import { loadWeights } from '../runtime/engine/weights.ts';
 import { createWasmKernels } from '../wasm/index.ts';
 import { instantiate, loadModule } from '../wasm/instantiate.ts';
 import { WasmKernels } from '../wasm/kernels.ts';
@@ -18,8 +20,11 @@ const documents: EncoderInputs[] = Array.from({ length: 40 }, (_, document) => (
   inputIds: Int32Array.from({ length: 40 }, (_, t) => 3 + ((7 * t + document) % 28)),
 }));
 
-async function withCheckpoint<Result>(use: (checkpoint: Checkpoint) => Promise<Result>): Promise<Result> {
-  const checkpoint = await openCheckpoint(`${conformanceDirectory()}/models/encoder-2-layers`);
+async function withCheckpoint<Result>(
+  use: (checkpoint: Checkpoint) => Promise<Result>,
+  name = 'encoder-2-layers',
+): Promise<Result> {
+  const checkpoint = await openCheckpoint(`${conformanceDirectory()}/models/${name}`);
   try {
     return await use(checkpoint);
   } finally {
@@ -81,6 +86,25 @@ describe('memory of the engine over wasm', () => {
         /^engine.load: "weights" expected at most 4294\d+ bytes \(what wasm can still hold\), got 128\d+ bytes\.\n {2}Hint: use a smaller/,
       );
     });
+  });
+
+  it('is not taken for all logits of a long document: they are a stream', async () => {
+    const kernels = await createWasmKernels();
+    const [model, asIfLarge] = await withCheckpoint(async checkpoint => {
+      const weights = await loadWeights(kernels, checkpoint, {});
+      const { config } = checkpoint;
+      return [config, { ...config, vocabSize: 2_000_000 }].map(it => createLongformerModel(kernels, it, weights));
+    }, 'masked-lm');
+    const [document] = documents;
+    expect((await model!.forward([document!]))[0]!.logits!.shape).toEqual([40, 32]);
+    await expect(asIfLarge!.forward([document!])).rejects.toThrow(
+      /^longformer.forward: "logits" expected at most 268435456 bytes in the outputs, got 320000000 for 40 rows\.\n {2}Hint: .*want.logitRows/,
+    );
+    const blocks: number[] = [];
+    await model!.forward([document!], {
+      want: { logits: (_document, _first, { shape }) => void blocks.push(shape[0]!) },
+    });
+    expect(blocks).toEqual([40]);
   });
 
   it('does not grow in a thousand passes, linear or resident', async () => {

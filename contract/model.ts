@@ -37,7 +37,8 @@ export interface Want {
   readonly logitRows?: readonly Int32Array[];
   /**
    * Masked LM: takes the logits in blocks of rows instead of having them in the outputs. values: (rows, V), for entries
-   * firstRow .. firstRow + rows of the document's logitRows (of all its rows when absent). 4,096 tokens are 824 MB.
+   * firstRow .. firstRow + rows of the document's logitRows (of all its rows when absent). 4,096 tokens are 824 MB: the engine keeps no more than
+   * 268 MB of logits for the outputs, and throws a MemoryError instead.
    */
   readonly logits?: (document: number, firstRow: number, values: Tensor) => void | Promise<void>;
   /** Called with the embedding output (layer 0) and the output of each layer (1..L): (T, C). HF `hidden_states`. */

@@ -5,7 +5,7 @@
  */
 import type { LongformerConfig } from '../../contract/config.ts';
 import { sequenceLengthOf } from '../../contract/encoder-inputs.ts';
-import { ValueRangeError } from '../../contract/errors.ts';
+import { MemoryError, ValueRangeError } from '../../contract/errors.ts';
 import type { DeviceHandle, DeviceIndices, DeviceLinear, DeviceRows, Kernels } from '../../contract/kernels.ts';
 import type { EncoderInputs, EncoderOutputs, Want } from '../../contract/model.ts';
 import type { Tensor } from '../../contract/tensor.ts';
@@ -63,6 +63,24 @@ export function rowsForHead(packed: Packed, config: LongformerConfig, want: Want
     default:
       return null;
   }
+}
+
+/** Bytes of logits of a masked LM that are kept for the outputs of one call, at most: 1,335 rows of 50,265. */
+const mostKeptLogits = 2 ** 28;
+
+/** All logits of a long document are only given out as a stream. @throws MemoryError */
+export function expectKeptLogits(config: LongformerConfig, { lengths }: Pick<Packed, 'lengths'>, want: Want): void {
+  if (config.head !== 'maskedLm' || want.logits) return;
+  const rows = [...lengths].reduce((sum, length, i) => sum + (want.logitRows?.[i]?.length ?? length), 0);
+  const bytes = 4 * rows * config.vocabSize;
+  if (bytes <= mostKeptLogits) return;
+  throw new MemoryError({
+    where: 'longformer.forward',
+    name: 'logits',
+    expected: `at most ${mostKeptLogits} bytes in the outputs`,
+    got: `${bytes} for ${rows} rows`,
+    hint: 'take them in blocks of rows with want.logits, or name the rows you need in want.logitRows.',
+  });
 }
 
 /** Buffers of a head, allocated with the workspace: a pass that begins can finish. */

@@ -9,7 +9,7 @@ import type { BandPattern, Kernels } from '../../contract/kernels.ts';
 import type { EncoderInputs, EncoderOutputs, ForwardOptions, LongformerModel } from '../../contract/model.ts';
 import { embedDocuments } from './embed.ts';
 import { readDocuments, runEncoderLayers } from './encoder-layers.ts';
-import { defaultGlobalAttentionMask, rowsForHead, runHead } from './heads.ts';
+import { defaultGlobalAttentionMask, expectKeptLogits, rowsForHead, runHead } from './heads.ts';
 import { type Packed, packDocuments } from './pack.ts';
 import { createTurns } from './turns.ts';
 import type { ModelWeights } from './weights.ts';
@@ -52,6 +52,7 @@ async function forward(
   options: ForwardOptions,
 ): Promise<EncoderOutputs[]> {
   const { want = {} } = options;
+  expectKeptLogits(config, packed, want);
   const lastRows = rowsForHead(packed, config, want);
   const space = allocateWorkspace(kernels, config, packed, {
     lastRows,
