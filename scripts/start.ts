@@ -14,6 +14,8 @@ import { referenceSubject } from '../conformance/subjects/reference.ts';
 import { createWasmKernels } from '../wasm/index.ts';
 import { showModels } from './show-models.ts';
 
+// A reader that has seen enough (`| head`) is no fault.
+process.stdout.on('error', () => process.exit());
 const say = (line = ''): void => void process.stdout.write(`${line}\n`);
 
 /** How one backend stands, in a line. */
