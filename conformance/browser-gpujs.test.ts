@@ -10,9 +10,13 @@ import { engineSubject } from './subjects/engine.ts';
 
 // One device for everything, so that each kernel is compiled once. Whoever runs this wants WebGL2: a browser without it fails.
 const device = await openDevice();
-afterAll(() => device.dispose());
+const small = await openDevice({ mostScores: 2000 });
+afterAll(() => {
+  device.dispose();
+  small.dispose();
+});
 
-describe('kernels of gpu.js in a browser', () => describeGpuJs(device));
+describe('kernels of gpu.js in a browser', () => describeGpuJs(device, small));
 
 describe('gpujs in a browser', () => {
   it('every case', async () => {

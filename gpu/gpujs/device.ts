@@ -28,9 +28,14 @@ export interface Statistics {
   readonly runs: number;
 }
 
+/** Scores that exist at once unless something else is asked for: 16 MiB, three times over. */
+export const usualScores = 2 ** 22;
+
 export interface Device {
   readonly statistics: Statistics;
   readonly availableBytes: number;
+  /** Numbers of scores that may exist at once. */
+  readonly mostScores: number;
   /** A store without contents of its own. name: as messages should say it. @throws MemoryError */
   make(where: string, name: string, rows: number, features: number): Store;
   /** Overwrites numbers from `first` on. The store to use from now on: what a program made may have to be copied first. @throws MemoryError */

@@ -1,6 +1,6 @@
 /** The same kernels in Node: gpu.js in its mode `webgpu`, on Dawn from the npm package `webgpu`, an optional peer like gpu.js itself; or in Deno. */
 import { UnsupportedError } from '../../contract/errors.ts';
-import type { Device } from './device.ts';
+import { type Device, usualScores } from './device.ts';
 import { type GpuJs, type GpuJsInstance, loadGpuJs } from './gpu-js.ts';
 import { GpuJsKernels } from './kernels.ts';
 import { type WebGpuContext, WebGpuDevice } from './webgpu.ts';
@@ -12,6 +12,8 @@ export interface GpuJsNodeDeviceOptions {
   readonly mode?: 'webgpu';
   /** All buffers together. Default: what the GPU gives; WebGPU does not tell how much that is. */
   readonly maximumMemoryBytes?: number;
+  /** Numbers of attention scores that exist at once: fewer take less memory and more calls. Default: 2²². */
+  readonly mostScores?: number;
 }
 
 export interface GpuJsNodeOptions extends GpuJsNodeDeviceOptions {
@@ -24,7 +26,7 @@ export interface GpuJsNodeOptions extends GpuJsNodeDeviceOptions {
  * @throws UnsupportedError without an adapter or one of the packages, or for another mode
  */
 export async function openDevice(options: GpuJsNodeDeviceOptions = {}): Promise<Device> {
-  const { mode = 'webgpu', maximumMemoryBytes = Number.POSITIVE_INFINITY } = options;
+  const { mode = 'webgpu', maximumMemoryBytes = Number.POSITIVE_INFINITY, mostScores = usualScores } = options;
   if (mode !== 'webgpu') throw refusedMode(mode);
   const library = await loadGpuJs();
   const { gpu, acquired } = start(library, await gpuOfNode());
@@ -32,7 +34,8 @@ export async function openDevice(options: GpuJsNodeDeviceOptions = {}): Promise<
     throw noAdapter(cause);
   });
   users.set(context, (users.get(context) ?? 0) + 1);
-  const device = new WebGpuDevice(library, gpu, context, maximumMemoryBytes, () => leave(library, context));
+  const limits = { maximumMemoryBytes, mostScores };
+  const device = new WebGpuDevice(library, gpu, context, limits, () => leave(library, context));
   try {
     await device.compile();
   } catch (error) {

@@ -1,6 +1,6 @@
 /** Kernels on gpu.js, float32: for browsers that have WebGL2 and no WebGPU. */
 import { UnsupportedError } from '../../contract/errors.ts';
-import type { Device } from './device.ts';
+import { type Device, usualScores } from './device.ts';
 import { loadGpuJs } from './gpu-js.ts';
 import { GpuJsKernels } from './kernels.ts';
 import { WebGl2Device } from './webgl2.ts';
@@ -16,6 +16,8 @@ export interface GpuJsDeviceOptions {
   readonly maximumMemoryBytes?: number;
   /** Largest side of a texture, to see how a smaller GPU fares. Default: the limit of the GPU. */
   readonly mostTextureSize?: number;
+  /** Numbers of attention scores that exist at once: fewer take less memory and more calls. Default: 2²². */
+  readonly mostScores?: number;
 }
 
 export interface GpuJsOptions extends GpuJsDeviceOptions {
@@ -33,9 +35,10 @@ export async function openDevice(options: GpuJsDeviceOptions = {}): Promise<Devi
     powerPreference = 'high-performance',
     maximumMemoryBytes = Number.POSITIVE_INFINITY,
     mostTextureSize = Number.POSITIVE_INFINITY,
+    mostScores = usualScores,
   } = options;
   if (mode !== 'webgl2') throw refusedMode(mode);
-  return new WebGl2Device(await loadGpuJs(), { maximumMemoryBytes, mostTextureSize, powerPreference });
+  return new WebGl2Device(await loadGpuJs(), { maximumMemoryBytes, mostTextureSize, mostScores, powerPreference });
 }
 
 /** New kernels with memory of their own. @throws UnsupportedError as above */

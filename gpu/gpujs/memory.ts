@@ -3,7 +3,7 @@ import { MemoryError } from '../../contract/errors.ts';
 
 export class Ledger {
   readonly #maximumBytes: number;
-  readonly #largest: number;
+  readonly largest: number;
   readonly #limit: string;
   stores = 0;
   bytes = 0;
@@ -13,7 +13,7 @@ export class Ledger {
   /** largest: numbers one store may have; limit: why. */
   constructor(maximumBytes: number, largest: number, limit: string) {
     this.#maximumBytes = maximumBytes;
-    this.#largest = largest;
+    this.largest = largest;
     this.#limit = limit;
   }
 
@@ -26,9 +26,9 @@ export class Ledger {
     const complain = (expected: string, got: number, hint: string): never => {
       throw new MemoryError({ where: `gpujs.${where}`, name, expected, got: String(got), hint });
     };
-    if (numbers > this.#largest) {
+    if (numbers > this.largest) {
       const hint = 'run fewer or shorter documents at once, or use a GPU with a larger limit.';
-      complain(`at most ${this.#largest} numbers (${this.#limit})`, numbers, hint);
+      complain(`at most ${this.largest} numbers (${this.#limit})`, numbers, hint);
     }
     if (4 * numbers > this.availableBytes) {
       const hint = 'dispose of models that are no longer needed.';

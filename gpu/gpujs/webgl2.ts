@@ -21,6 +21,7 @@ interface TextureStore extends Store {
 
 export interface WebGl2Options {
   readonly maximumMemoryBytes: number;
+  readonly mostScores: number;
   /** Largest side of a texture, to see how a smaller GPU fares. */
   readonly mostTextureSize: number;
   readonly powerPreference: 'high-performance' | 'low-power' | 'default';
@@ -32,6 +33,7 @@ export class WebGl2Device implements Device {
   readonly #gpu: GpuJsInstance;
   readonly #side: number;
   readonly #ledger: Ledger;
+  readonly #mostScores: number;
   readonly #compiled = new Map<string, GpuJsKernel>();
   readonly #frame: object;
   #lost = false;
@@ -40,6 +42,7 @@ export class WebGl2Device implements Device {
   /** @throws UnsupportedError when there is no WebGL2 with float textures that can be written */
   constructor(library: GpuJs, options: WebGl2Options) {
     this.#library = library;
+    this.#mostScores = options.mostScores;
     this.#gl = openContext(options.powerPreference, () => {
       this.#lost = true;
     });
@@ -65,6 +68,10 @@ export class WebGl2Device implements Device {
 
   get availableBytes(): number {
     return this.#ledger.availableBytes;
+  }
+
+  get mostScores(): number {
+    return Math.min(this.#mostScores, this.#ledger.largest);
   }
 
   make(where: string, name: string, rows: number, features: number): Store {

@@ -13,6 +13,11 @@ export interface WebGpuContext {
   readonly isLost: boolean;
 }
 
+export interface WebGpuOptions {
+  readonly maximumMemoryBytes: number;
+  readonly mostScores: number;
+}
+
 /** A kernel of gpu.js in this mode. */
 interface WebGpuKernel {
   /** Of the last run. Set to null, it belongs to whoever took it. */
@@ -35,6 +40,7 @@ export class WebGpuDevice implements Device {
   readonly #context: WebGpuContext;
   readonly #gpu: GpuJsInstance;
   readonly #ledger: Ledger;
+  readonly #mostScores: number;
   readonly #compiled = new Map<string, GpuJsKernel>();
   /** What the GPU said about an earlier call, until somebody asks. */
   #failure: LongformerError | null = null;
@@ -49,13 +55,14 @@ export class WebGpuDevice implements Device {
     library: GpuJs,
     gpu: GpuJsInstance,
     context: WebGpuContext,
-    maximumMemoryBytes: number,
+    { maximumMemoryBytes, mostScores }: WebGpuOptions,
     disposeContext: () => void,
   ) {
     this.#disposeContext = disposeContext;
     this.#library = library;
     this.#gpu = gpu;
     this.#context = context;
+    this.#mostScores = mostScores;
     const { maxBufferSize, maxStorageBufferBindingSize } = context.device.limits;
     const limit = maxStorageBufferBindingSize <= maxBufferSize ? 'maxStorageBufferBindingSize' : 'maxBufferSize';
     const bytes = Math.min(maxStorageBufferBindingSize, maxBufferSize);
@@ -71,6 +78,10 @@ export class WebGpuDevice implements Device {
 
   get availableBytes(): number {
     return this.#ledger.availableBytes;
+  }
+
+  get mostScores(): number {
+    return Math.min(this.#mostScores, this.#ledger.largest);
   }
 
   /** gpu.js compiles when it can wait; the seam cannot. So everything is compiled before anybody calls. */

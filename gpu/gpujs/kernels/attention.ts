@@ -3,9 +3,6 @@ import type { Argument, Device, Store } from '../device.ts';
 import { context, scores, softmax, softmaxMoments, softmaxNumbers } from './attend.ts';
 import type { KeySource } from './keys.ts';
 
-/** Numbers of the scores that exist at once: 16 MiB, three times over. */
-const mostScores = 2 ** 22;
-
 /** A source of keys with the values of its arguments. */
 export interface AttentionKeys {
   readonly source: KeySource;
@@ -49,7 +46,7 @@ export type AttentionCall = Omit<ScoresCall, 'first' | 'step'> & { readonly valu
 export function attend(device: Device, call: AttentionCall, put: (result: Store, firstRow: number) => void): void {
   const { query, key, value, keys, heads } = call;
   const { columns } = keys;
-  const most = Math.max(1, Math.floor(mostScores / (heads * columns)));
+  const most = Math.max(1, Math.floor(device.mostScores / (heads * columns)));
   const chunk = Math.ceil(call.slots / Math.ceil(call.slots / most));
   for (let first = 0; first < call.slots; first += chunk) {
     const slots = Math.min(chunk, call.slots - first);
