@@ -1,6 +1,7 @@
 /** Every kernel on gpu.js alone against plain loops, for any device: browser-gpujs.test.ts runs this on WebGL2, gpujs.test.ts on Dawn. */
 import { describe, expect, it } from 'vitest';
 import type { Activation } from '../contract/config.ts';
+import { MemoryError } from '../contract/errors.ts';
 import { createGpuJsKernels, type Device } from '../gpu/gpujs/index.ts';
 import { describeAttention } from '../wasm/attention-suite.ts';
 import * as loops from '../wasm/dumb-loops.ts';
@@ -16,6 +17,21 @@ const worst = (actual: ArrayLike<number>, expected: ArrayLike<number>): number =
   }
   return error;
 };
+
+/** A device that has memory for the results of `left` more programs. */
+function withoutMemory(device: Device): { readonly device: Device; left: number } {
+  const state = { left: Number.POSITIVE_INFINITY, device };
+  const run: Device['run'] = (...call) => {
+    if (state.left-- > 0) return device.run(...call);
+    throw new MemoryError({ where: 'test', name: 'run', expected: 'memory', got: 'none' });
+  };
+  const get = (_: Device, name: keyof Device): unknown => {
+    const value = name === 'run' ? run : device[name];
+    return typeof value === 'function' ? value.bind(device) : value;
+  };
+  state.device = new Proxy(device, { get: get as never });
+  return state;
+}
 
 /** small: a device on which few scores may exist at once, so that attention is cut into chunks. */
 export function describeGpuJs(device: Device, small: Device): void {
@@ -189,8 +205,9 @@ export function describeGpuJs(device: Device, small: Device): void {
     kernels.dispose();
   });
 
-  it('every kernel leaves as many stores as it found', async () => {
-    const kernels = await createKernels();
+  it('every kernel leaves as many stores as it found, also when the GPU has no memory for a part of it', async () => {
+    const failing = withoutMemory(device);
+    const kernels = await createGpuJsKernels({ device: failing.device });
     const [tokens, features, heads] = [6, 4, 2];
     const rows = (count: number, width = features) => {
       const handle = kernels.allocate(count, width);
@@ -244,6 +261,18 @@ export function describeGpuJs(device: Device, small: Device): void {
       expect(kernels.statistics, `call ${i}`).toMatchObject({ stores, bytes });
     }
     await kernels.read(out, 0, 1);
+    for (const [i, call] of calls.entries()) {
+      for (let runs = 0; ; runs++) {
+        failing.left = runs;
+        try {
+          call();
+          break;
+        } catch (error) {
+          expect(error).toBeInstanceOf(MemoryError);
+          expect(kernels.statistics, `call ${i}, after ${runs} runs`).toMatchObject({ stores, bytes });
+        }
+      }
+    }
     kernels.dispose();
   });
 

@@ -49,3 +49,16 @@ export interface Device {
   expectAlive(): void;
   dispose(): void;
 }
+
+/** Stores that are given to `keep` live until the end of `run`, also when a GPU without memory ends it. */
+export function briefly<Result>(device: Device, run: (keep: (store: Store) => Store) => Result): Result {
+  const kept: Store[] = [];
+  try {
+    return run(store => {
+      kept.push(store);
+      return store;
+    });
+  } finally {
+    for (const store of kept) device.delete(store);
+  }
+}

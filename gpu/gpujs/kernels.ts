@@ -17,7 +17,7 @@ import type {
   SequenceRoles,
 } from '../../contract/kernels.ts';
 import type { Tensor } from '../../contract/tensor.ts';
-import type { Device, Statistics, Store } from './device.ts';
+import { briefly, type Device, type Statistics, type Store } from './device.ts';
 import { expectInside, Handle, Indices, Linear, Norm, Rows, Sequence } from './handles.ts';
 import { addLayerNorm, layerMoments } from './kernels/add-layer-norm.ts';
 import { type FullCall, fullAttention, fullProbabilities } from './kernels/full-attention.ts';
@@ -162,10 +162,11 @@ export class GpuJsKernels implements Kernels {
     if (rows === 0) return;
     const inputs = residual ? [from.store, this.#use(residual, Rows).store] : [from.store];
     const hasResidual = residual !== null;
-    const moments = this.#device.run(layerMoments(hasResidual), rows, 2, [...inputs, features, eps]);
-    const values = [...inputs, moments, this.#use(norm, Norm).store];
-    const result = this.#device.run(addLayerNorm(hasResidual), rows, features, values);
-    this.#device.delete(moments);
+    const { store } = this.#use(norm, Norm);
+    const result = briefly(this.#device, keep => {
+      const moments = keep(this.#device.run(layerMoments(hasResidual), rows, 2, [...inputs, features, eps]));
+      return this.#device.run(addLayerNorm(hasResidual), rows, features, [...inputs, moments, store]);
+    });
     this.#put(to, result, 0);
   }
 
@@ -236,9 +237,11 @@ export class GpuJsKernels implements Kernels {
     Object.assign(results, { rows: globalCount, features });
     try {
       globalAttention(this.#device, call, (result, firstSlot) => this.#put(results, result, firstSlot));
-      const slots = this.#device.run(invertRows, to.rows, 1, [targets.store, globalCount]);
-      this.#replace(to, this.#device.run(scatterRows, to.rows, features, [to.store, results.store, slots]));
-      this.#device.delete(slots);
+      const scattered = briefly(this.#device, keep => {
+        const slots = keep(this.#device.run(invertRows, to.rows, 1, [targets.store, globalCount]));
+        return this.#device.run(scatterRows, to.rows, features, [to.store, results.store, slots]);
+      });
+      this.#replace(to, scattered);
     } finally {
       this.free(results as unknown as DeviceRows);
     }
@@ -312,9 +315,10 @@ export class GpuJsKernels implements Kernels {
       this.#replace(to, result);
       return;
     }
-    const values = [to.store, result, firstRow, rows, features];
-    const joined = this.#device.run(placeRows, to.rows, to.features, values);
-    this.#device.delete(result);
+    const joined = briefly(this.#device, keep => {
+      const values = [to.store, keep(result), firstRow, rows, features];
+      return this.#device.run(placeRows, to.rows, to.features, values);
+    });
     this.#replace(to, joined);
   }
 

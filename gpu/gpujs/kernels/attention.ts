@@ -1,5 +1,5 @@
 /** The four steps of attend.ts one after another. */
-import type { Argument, Device, Store } from '../device.ts';
+import { type Argument, briefly, type Device, type Store } from '../device.ts';
 import { context, scores, softmax, softmaxMoments, softmaxNumbers } from './attend.ts';
 import type { KeySource } from './keys.ts';
 
@@ -29,15 +29,12 @@ export function probabilities(device: Device, call: ScoresCall): Store {
   const { hidden, seenAbove } = softmaxNumbers;
   const headDim = query.features / heads;
   const rows = heads * slots;
-  const scored = device.run(scores(keys.source), rows, columns, [
-    ...[query, key, ...keys.values],
-    ...[first, step, slots, headDim, 1 / Math.sqrt(headDim), hidden],
-  ]);
-  const moments = device.run(softmaxMoments, rows, 2, [scored, columns, hidden, seenAbove]);
-  const result = device.run(softmax, rows, columns, [scored, moments, seenAbove]);
-  device.delete(scored);
-  device.delete(moments);
-  return result;
+  const values = [query, key, ...keys.values, first, step, slots, headDim, 1 / Math.sqrt(headDim), hidden];
+  return briefly(device, keep => {
+    const scored = keep(device.run(scores(keys.source), rows, columns, values));
+    const moments = keep(device.run(softmaxMoments, rows, 2, [scored, columns, hidden, seenAbove]));
+    return device.run(softmax, rows, columns, [scored, moments, seenAbove]);
+  });
 }
 
 export type AttentionCall = Omit<ScoresCall, 'first' | 'step'> & { readonly value: Store };
@@ -50,13 +47,11 @@ export function attend(device: Device, call: AttentionCall, put: (result: Store,
   const chunk = Math.ceil(call.slots / Math.ceil(call.slots / most));
   for (let first = 0; first < call.slots; first += chunk) {
     const slots = Math.min(chunk, call.slots - first);
-    const weights = probabilities(device, { query, key, keys, heads, first, step: 1, slots });
-    const headDim = query.features / heads;
-    const result = device.run(context(keys.source), slots, query.features, [
-      ...[weights, value, ...keys.values],
-      ...[first, slots, headDim, columns],
-    ]);
-    device.delete(weights);
+    const result = briefly(device, keep => {
+      const weights = keep(probabilities(device, { query, key, keys, heads, first, step: 1, slots }));
+      const values = [weights, value, ...keys.values, first, slots, query.features / heads, columns];
+      return device.run(context(keys.source), slots, query.features, values);
+    });
     put(result, first);
   }
 }

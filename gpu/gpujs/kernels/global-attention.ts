@@ -1,5 +1,5 @@
 /** globalAttention and its probabilities: the keys of a global token are the real tokens of its document. */
-import type { Device, Store } from '../device.ts';
+import { briefly, type Device, type Store } from '../device.ts';
 import type { Linear, Sequence } from '../handles.ts';
 import { type AttentionKeys, attend, probabilities } from './attention.ts';
 import { globalKeys } from './keys.ts';
@@ -35,12 +35,12 @@ export function globalAttention(
   put: (result: Store, firstSlot: number) => void,
 ): void {
   const { query, hiddenStates, sequence, heads } = call;
-  const key = project(device, hiddenStates, call.keyProjection);
-  const value = project(device, hiddenStates, call.valueProjection);
-  const keys = keysOf(call, sequence.longestDocument);
-  attend(device, { query, key, value, keys, heads, slots: sequence.globalCount }, put);
-  device.delete(key);
-  device.delete(value);
+  briefly(device, keep => {
+    const key = keep(project(device, hiddenStates, call.keyProjection));
+    const value = keep(project(device, hiddenStates, call.valueProjection));
+    const keys = keysOf(call, sequence.longestDocument);
+    attend(device, { query, key, value, keys, heads, slots: sequence.globalCount }, put);
+  });
 }
 
 /** (heads * G', T') of one document. */
@@ -49,9 +49,9 @@ export function globalProbabilities(device: Device, call: GlobalCall, document: 
   const { bounds, firstGlobals } = sequence;
   const first = firstGlobals[document]!;
   const slots = firstGlobals[document + 1]! - first;
-  const key = project(device, hiddenStates, call.keyProjection);
   const keys = keysOf(call, bounds[document + 1]! - bounds[document]!);
-  const result = probabilities(device, { query, key, keys, heads, first, step: 1, slots });
-  device.delete(key);
-  return result;
+  return briefly(device, keep => {
+    const key = keep(project(device, hiddenStates, call.keyProjection));
+    return probabilities(device, { query, key, keys, heads, first, step: 1, slots });
+  });
 }
