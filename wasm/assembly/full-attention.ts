@@ -6,6 +6,7 @@
  * read as they lie. Missing queries of a tile repeat the first; what is computed for a query never depends on the others. Scores, then
  * exponentials, are (heads, 4, keys), the results stand behind them.
  */
+import { scoreRow, sumsOfLanes, sumValuesOfRow } from './full-attention-row';
 import { GROUP, MC, PACKED, max, min, packedRows, roundUp8, scoreRoom, scores, sums } from './layout';
 import { madd, maxOfLanes, sumOfLanes } from './math';
 import { exponentiate, largestOf } from './softmax';
@@ -212,13 +213,16 @@ function attendHeads(
     const end = min(j + KEY_BLOCK, count);
     for (let h = 0; h < heads; h++) {
       const at = <usize>h * headBytes;
-      scoreTile(query + at, keys + at, keyBytes, headDim, work + <usize>h * tileBytes, padded, j, end);
+      const tile = work + <usize>h * tileBytes;
+      if (height === 1) scoreRow(query + at, keys + at, keyBytes, headDim, tile, j, end, mask);
+      else scoreTile(query + at, keys + at, keyBytes, headDim, tile, padded, j, end);
     }
   }
   for (let h = 0; h < heads; h++) {
     const tile = work + <usize>h * tileBytes;
     const sum = sums + ((<usize>h) << 4);
     store<f32>(sum, exponentials(tile, padded, seen0));
+    if (height === 1) continue;
     store<f32>(sum, exponentials(tile + rowBytes, padded, seen1), 4);
     store<f32>(sum, exponentials(tile + 2 * rowBytes, padded, seen2), 8);
     store<f32>(sum, exponentials(tile + 3 * rowBytes, padded, seen3), 12);
@@ -229,7 +233,9 @@ function attendHeads(
     const from = values + <usize>j * keyBytes;
     for (let h = 0; h < heads; h++) {
       const tile = work + <usize>h * tileBytes + ((<usize>j) << 2);
-      sumValues(results + <usize>(4 * h) * resultBytes, resultBytes, tile, rowBytes, from + <usize>h * headBytes, keyBytes, keysHere, headDim);
+      const to = results + <usize>(4 * h) * resultBytes;
+      if (height === 1) sumValuesOfRow(to, tile, from + <usize>h * headBytes, keyBytes, keysHere, headDim);
+      else sumValues(to, resultBytes, tile, rowBytes, from + <usize>h * headBytes, keyBytes, keysHere, headDim);
     }
   }
   for (let h = 0; h < heads; h++) {
@@ -314,14 +320,6 @@ function scoreTile(
     v128.store64_lane(to + 2 * rowBytes, high, 0);
     v128.store64_lane(to + 3 * rowBytes, high, 1);
   }
-}
-
-/** The four sums of the lanes of a, b, c, d. */
-@inline
-function sumsOfLanes(a: v128, b: v128, c: v128, d: v128): v128 {
-  const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7));
-  const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7));
-  return f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
 }
 
 /** A row of scores becomes e^(score - largest), 0 from `seen` on; returns their sum, 0 when no key is visible. */
