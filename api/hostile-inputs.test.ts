@@ -155,6 +155,17 @@ describe('texts', () => {
   });
 });
 
+test('a tokenizer that is no UTF-8 is refused', async () => {
+  const directory = await openDirectory(join(models, 'fill-mask'));
+  const damaged: CheckpointFiles = {
+    name: 'damaged',
+    openListed: name => directory.openListed(name),
+    open: async name => (name === 'vocab.json' ? createMemorySource(Uint8Array.of(0x7b, 0xff)) : directory.open(name)),
+  };
+  const message = 'IoError: openTokenizer: "vocab.json" expected UTF-8, got other bytes.';
+  expect(await messageOf(pipeline('fill-mask', damaged))).toBe(message);
+});
+
 test.each(['wasm', 'reference'])('a weight that is no number is refused when it is loaded, on %s', async device => {
   const directory = await openDirectory(join(models, 'fill-mask'));
   const weights = new Uint8Array(readFileSync(join(models, 'fill-mask/model.safetensors')));

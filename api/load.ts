@@ -10,7 +10,7 @@ import { openCheckpointFiles, openLedCheckpointFiles } from '../runtime/checkpoi
 import type { Tokenizer, TokenizerOptions } from '../runtime/tokenizer/index.ts';
 import { createDevice, type DeviceOptions } from './devices.ts';
 import type { HubOptions } from './hub/hub-options.ts';
-import { type ModelSource, openSource, openTokenizer } from './model-source.ts';
+import { type ModelSource, openSource, openTokenizer, readPooling } from './model-source.ts';
 
 export interface PretrainedOptions extends HubOptions, DeviceOptions, TokenizerOptions {
   /** wasm (the default), reference, webgpu or gpujs; or kernels of your own, which are disposed of with the model. */
@@ -25,6 +25,8 @@ export interface PretrainedOptions extends HubOptions, DeviceOptions, TokenizerO
 export interface Pretrained<Model> {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
+  /** Of a sentence encoder: how its 1_Pooling/config.json makes one vector of a text, such as cls or mean. */
+  readonly pooling?: string;
   /** Gives back memory and threads. */
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -43,6 +45,7 @@ export async function loadPretrained(
 ): Promise<Pretrained<LongformerModel>> {
   const files = await openSource(source, options);
   const tokenizer = await openTokenizer(files, options);
+  const pooling = open.head === 'none' ? await readPooling(files) : undefined;
   const checkpoint = await openCheckpointFiles(files, { layout: options.layout, ...open });
   try {
     accept(checkpoint.config);
@@ -50,7 +53,10 @@ export async function loadPretrained(
     await checkpoint.close();
     throw error;
   }
-  return onDevice(checkpoint, tokenizer, options, (backend, load) => backend.loadLongformer(checkpoint, load));
+  const loaded = await onDevice(checkpoint, tokenizer, options, (backend, load) =>
+    backend.loadLongformer(checkpoint, load),
+  );
+  return pooling === undefined ? loaded : { ...loaded, pooling };
 }
 
 /** An LED with what its files say about generation. */

@@ -3,7 +3,7 @@
  *
  * Read next: load.ts. The hub itself: hub/.
  */
-import { IoError } from '../contract/errors.ts';
+import { ConfigError, IoError } from '../contract/errors.ts';
 import type { ByteSource } from '../runtime/checkpoint/byte-source.ts';
 import type { CheckpointFiles } from '../runtime/checkpoint/open.ts';
 import { loadTokenizer, type Tokenizer, type TokenizerOptions } from '../runtime/tokenizer/index.ts';
@@ -27,7 +27,7 @@ export async function openSource(source: ModelSource, options: HubOptions = {}):
 }
 
 /** Files of a tokenizer are small; a larger one is refused unread. */
-const mostTokenizerBytes = 64 << 20;
+const mostTextBytes = 64 << 20;
 
 const tokenizerFiles = {
   tokenizerJson: 'tokenizer.json',
@@ -44,19 +44,44 @@ export async function openTokenizer(files: CheckpointFiles, options: TokenizerOp
   return loadTokenizer(texts, options);
 }
 
+const poolingFile = '1_Pooling/config.json';
+
+/**
+ * How the authors of a sentence encoder pool, as sentence-transformers writes it: cls, mean, or another name; undefined without its file.
+ *
+ * @throws ConfigError, IoError
+ */
+export async function readPooling(files: CheckpointFiles): Promise<string | undefined> {
+  const text = await readText(files, poolingFile);
+  if (text === undefined) return undefined;
+  const modes = modesOf(text)?.filter(([key, value]) => key.startsWith('pooling_mode_') && value === true);
+  if (modes?.length === 1) return modes[0]![0].replace(/^pooling_mode_|_tokens?$/g, '');
+  const got = modes === undefined ? 'something else' : `${modes.length} of them`;
+  throw new ConfigError({ where: 'readPooling', name: poolingFile, expected: 'one pooling_mode that is true', got });
+}
+
+function modesOf(text: string): [string, unknown][] | undefined {
+  try {
+    return Object.entries(JSON.parse(text) as object);
+  } catch {
+    return undefined;
+  }
+}
+
 async function readText(files: CheckpointFiles, name: string): Promise<string | undefined> {
   const source: ByteSource | undefined = await files.open(name);
   if (!source) return undefined;
+  const complain = (expected: string, got: string): never => {
+    throw new IoError({ where: 'openTokenizer', name, expected, got });
+  };
   try {
-    if (source.size > mostTokenizerBytes) {
-      throw new IoError({
-        where: 'openTokenizer',
-        name,
-        expected: `at most ${mostTokenizerBytes} bytes`,
-        got: String(source.size),
-      });
+    if (source.size > mostTextBytes) complain(`at most ${mostTextBytes} bytes`, String(source.size));
+    const bytes = await source.read(0, source.size);
+    try {
+      return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    } catch {
+      return complain('UTF-8', 'other bytes');
     }
-    return new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.size));
   } finally {
     await source.close();
   }

@@ -192,7 +192,7 @@ describe('the other tasks', () => {
       const [mean] = await extract(['Anna reads'], { pooling: 'mean', normalize: true });
       expect(Math.hypot(...mean!.data)).toBeCloseTo(1, 6);
       expect(await messageOf(extract('a', { pooling: 'max' as never }))).toBe(
-        'UnsupportedError: feature-extraction: "pooling" expected one of none, cls, mean, got max.',
+        'UnsupportedError: feature-extraction: "pooling" expected one of none, cls, mean, auto, got max.',
       );
     }
   });

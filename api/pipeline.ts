@@ -165,6 +165,7 @@ export async function pipeline<Task extends TaskName>(
     task,
     model: loaded.model,
     tokenizer: loaded.tokenizer,
+    pooling: loaded.pooling,
     dispose,
     [Symbol.asyncDispose]: dispose,
   };

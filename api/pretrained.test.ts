@@ -4,8 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createMemorySource } from '../runtime/checkpoint/byte-source.ts';
+import { openDirectory } from '../runtime/index-node.ts';
 import { type FakeHub, startFakeHub } from './hub/fake-hub.ts';
-import { type FileProgress, LongformerTokenizer, type Pipeline, type PretrainedOptions, pipeline } from './index.ts';
+import {
+  type CheckpointFiles,
+  type FileProgress,
+  LongformerTokenizer,
+  type Pipeline,
+  type PretrainedOptions,
+  pipeline,
+} from './index.ts';
 
 const models = fileURLToPath(new URL('../conformance/pipelines/models/', import.meta.url));
 const text = 'Anna reads the old letter in Oslo.';
@@ -107,6 +116,41 @@ describe('global attention', () => {
     const first = await classify(text, { isGlobal: ({ index }) => index === 0 });
     expect(first).toEqual(await classify(text));
     expect(first).not.toEqual(await classify(text, { isGlobal: () => false }));
+  });
+});
+
+describe('the pooling of a sentence encoder', () => {
+  const withPooling = async (config?: string): Promise<CheckpointFiles> => {
+    const files = await openDirectory(join(models, 'fill-mask'));
+    const pooling = config === undefined ? undefined : createMemorySource(new TextEncoder().encode(config));
+    return {
+      name: 'encoder',
+      openListed: name => files.openListed(name),
+      open: async name => (name === '1_Pooling/config.json' ? pooling : files.open(name)),
+    };
+  };
+
+  it.each([
+    ['cls', '{"word_embedding_dimension":24,"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":false}'],
+    ['mean', '{"pooling_mode_cls_token":false,"pooling_mode_mean_tokens":true}'],
+    ['mean', undefined],
+  ] as const)('auto is %s, as %s says', async (pooling, config) => {
+    await using extract = await pipeline('feature-extraction', await withPooling(config));
+    expect(extract.pooling).toBe(config && pooling);
+    expect(await extract(text, { pooling: 'auto' })).toEqual(await extract(text, { pooling }));
+    expect((await extract(text)).shape).toHaveLength(3); // nothing is pooled unasked
+  });
+
+  it('another way is refused where it is asked for, and a damaged file when it is read', async () => {
+    await using extract = await pipeline('feature-extraction', await withPooling('{"pooling_mode_max_tokens":true}'));
+    expect((await extract(text, { pooling: 'cls' })).shape).toEqual([1, 24]);
+    await expect(extract(text, { pooling: 'auto' })).rejects.toThrow(
+      'feature-extraction: "1_Pooling/config.json" expected one of cls, mean, got max.',
+    );
+    for (const damaged of ['', 'null', '[]', '{"pooling_mode_cls_token":1}', '{']) {
+      const opened = withPooling(damaged).then(files => pipeline('feature-extraction', files));
+      await expect(opened).rejects.toMatchObject({ code: 'E_CONFIG', subject: '1_Pooling/config.json' });
+    }
   });
 });
 

@@ -70,7 +70,8 @@ describe('the right bytes arrive', () => {
     const large = Buffer.alloc(5 << 20, 3);
     hub.files.set('model.safetensors', large);
     weightsFail(...new Array<Fault>(4).fill({ cutAfter: (1 << 20) + 5 }));
-    options = { ...options, patience: { firstDelayMs: 1, attempts: 2 } };
+    // A client that was slow to read loses the end of a piece: two pieces are a mebibyte for certain.
+    options = { ...options, patience: { firstDelayMs: 1, attempts: 3 } };
     await expectWeights(large);
     expect(ranges()).toHaveLength(5);
   });

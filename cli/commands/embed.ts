@@ -12,7 +12,7 @@ interface Flags extends TextFlags {
   readonly out?: string;
   readonly jsonl?: string;
   readonly field: string;
-  readonly pooling: 'cls' | 'mean';
+  readonly pooling: 'auto' | 'cls' | 'mean';
   readonly normalize?: boolean;
 }
 
@@ -28,7 +28,11 @@ export function embedCommand(): Command {
       '--out <file>',
       'FILE.safetensors (tensor "embeddings", one row for each text) or FILE.jsonl; default: lines on stdout',
     )
-    .addOption(new Option('--pooling <how>', 'which vector stands for a text').choices(['cls', 'mean']).default('mean'))
+    .addOption(
+      new Option('--pooling <how>', 'which vector stands for a text; auto: what 1_Pooling/config.json says, else mean')
+        .choices(['auto', 'cls', 'mean'])
+        .default('auto'),
+    )
     .option('--normalize', 'divide each vector by its length')
     .addHelpText(
       'after',

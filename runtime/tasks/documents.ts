@@ -14,6 +14,8 @@ import { type GlobalAttention, globalMaskOf, maskByLayout } from './global-atten
 export interface TaskModel {
   readonly model: LongformerModel;
   readonly tokenizer: Tokenizer;
+  /** How the checkpoint's authors make one vector of a text, where its files say it: cls, mean or another name. */
+  readonly pooling?: string;
 }
 
 /** Options every task understands. */

@@ -4,8 +4,11 @@ import { encodeDocument, expectOneOf, forEachDocument, nameOf, type TaskModel, t
 import { expectHead } from './heads.ts';
 
 export interface FeatureExtractionOptions extends TaskOptions {
-  /** none: a vector for each token; cls: that of <s>; mean: their mean, special tokens included. Default none. */
-  readonly pooling?: 'none' | 'cls' | 'mean';
+  /**
+   * none: a vector for each token; cls: that of <s>; mean: their mean, special tokens included; auto: what the 1_Pooling/config.json of a
+   * sentence encoder says, and mean where there is none. Default none.
+   */
+  readonly pooling?: 'none' | 'cls' | 'mean' | 'auto';
   /** Vectors are divided by their length. Default false. */
   readonly normalize?: boolean;
 }
@@ -16,8 +19,8 @@ export async function extractFeatures(
   texts: readonly string[],
   options: FeatureExtractionOptions = {},
 ): Promise<Tensor[]> {
-  const { pooling = 'none', normalize = false } = options;
-  expectOneOf('feature-extraction', 'pooling', pooling, ['none', 'cls', 'mean']);
+  const { normalize = false } = options;
+  const pooling = poolingOf(task, options.pooling ?? 'none');
   expectHead('feature-extraction', task.model.config.head, 'none');
   return forEachDocument(
     task,
@@ -30,6 +33,15 @@ export async function extractFeatures(
     options,
     { lastHiddenState: true },
   );
+}
+
+/** @throws UnsupportedError for another name, and for a sentence encoder that pools otherwise */
+function poolingOf(task: TaskModel, asked: string): 'none' | 'cls' | 'mean' {
+  expectOneOf('feature-extraction', 'pooling', asked, ['none', 'cls', 'mean', 'auto']);
+  if (asked !== 'auto') return asked as 'none' | 'cls' | 'mean';
+  const { pooling = 'mean' } = task;
+  expectOneOf('feature-extraction', '1_Pooling/config.json', pooling, ['cls', 'mean']);
+  return pooling as 'cls' | 'mean';
 }
 
 /** (T, C) → (1, T, C) or (1, C). */
