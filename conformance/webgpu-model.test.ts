@@ -70,6 +70,23 @@ describe.skipIf(missing)('a model on WebGPU', () => {
     kernels.dispose();
   });
 
+  it.each([
+    ['sequence-classification', 1],
+    ['question-answering', 1],
+    ['token-classification', 1],
+    ['multiple-choice', 1],
+    ['encoder-2-layers', 2], // hidden states, and what the pooler makes of them
+    ['masked-lm', documents.length], // logits of the whole vocabulary come in blocks
+  ])('%s: %i submits and waits for all documents', async (name, times) => {
+    const kernels = await createWebGpuKernels({ device: shared });
+    const model = await load(kernels, name);
+    await model.forward(documents);
+    const { submits, reads } = kernels.statistics;
+    await model.forward(documents);
+    expect([kernels.statistics.submits - submits, kernels.statistics.reads - reads]).toEqual([times, times]);
+    kernels.dispose();
+  });
+
   it('a hundred passes leave its buffers flat; disposed of, it gives everything back', async () => {
     const { device: counted, alive } = countingDevice();
     const kernels = await createWebGpuKernels({ device: counted, maximumMemoryBytes: 2 ** 26 });
