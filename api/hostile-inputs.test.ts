@@ -125,14 +125,13 @@ describe('texts', () => {
     ['combining marks', 'e\u0301'],
     ['lone surrogates', '\udc00'],
     ['masks', '<mask>'],
-  ])('two million %s are cut when told to, and refused otherwise', async (_, unit) => {
+  ])('two hundred thousand %s are cut when told to, and refused otherwise', async (_, unit) => {
     await using classify = await open('text-classification');
-    const text = unit.repeat(Math.floor(2_000_000 / unit.length));
+    const text = unit.repeat(200_000 / unit.length);
     expect(await classify(text, { truncation: true })).toHaveLength(1);
     expect(await messageOf(classify(text))).toMatch(
       /^ValueRangeError: tasks: "text" expected at most 192 tokens, got \d+/,
     );
-    expect(await messageOf(classify(text + unit))).toMatch(/^TokenizerError: .* expected at most 2000000 characters/);
   });
 
   test('a question that leaves no room for a context', async () => {
