@@ -1,26 +1,16 @@
 /** Every WebGPU kernel alone against plain loops, in both schedules. */
 import { describe, expect, it } from 'vitest';
-import type { Activation } from '../contract/config.ts';
 import { UnsupportedError } from '../contract/errors.ts';
 import { createWebGpuKernels, type WebGpuOptions } from '../gpu/webgpu/index.ts';
 import { gpuOfNode } from '../gpu/webgpu/index-node.ts';
 import { describeAttention } from '../wasm/attention-suite.ts';
+import { describeDense, worst } from '../wasm/dense-suite.ts';
 import * as loops from '../wasm/dumb-loops.ts';
 import { randomNumbers } from '../wasm/random.ts';
 import { deviceOrReason } from './subjects/webgpu-node.ts';
 
 const device = await deviceOrReason();
 const missing = device instanceof UnsupportedError;
-
-const worst = (actual: ArrayLike<number>, expected: ArrayLike<number>): number => {
-  expect(actual.length).toBe(expected.length);
-  let error = 0;
-  // Written so that NaN stays.
-  for (let i = 0; i < expected.length; i++) {
-    if (!(Math.abs(actual[i]! - expected[i]!) <= error)) error = Math.abs(actual[i]! - expected[i]!);
-  }
-  return error;
-};
 
 describe.skipIf(missing).each(['tiled', 'registers'] as const)('schedule %s', schedule => {
   const random = randomNumbers(1);
@@ -29,44 +19,16 @@ describe.skipIf(missing).each(['tiled', 'registers'] as const)('schedule %s', sc
 
   describeAttention({ createKernels: create, tolerance: 2e-6 });
 
-  it.each([
-    [1, 1, 1],
-    [1, 5, 3],
-    [5, 7, 8],
-    [7, 383, 20],
-    [16, 64, 9],
-    [17, 64, 9],
-    [65, 48, 132],
-    [130, 20, 68],
-    [193, 90, 17],
-  ])('linear: %i rows, %i to %i features', async (rows, inFeatures, outFeatures) => {
-    const kernels = await create();
-    const x = random(rows * inFeatures);
-    const w = random(outFeatures * inFeatures);
-    const b = random(outFeatures);
-    const weights = kernels.loadLinear(
-      { shape: [outFeatures, inFeatures], data: w },
-      { shape: [outFeatures], data: b },
-    );
-    const input = kernels.allocate(rows, inFeatures);
-    const out = kernels.allocate(rows + 2, outFeatures);
-    kernels.write(input, x);
-    kernels.write(out, new Float32Array((rows + 2) * outFeatures).fill(7));
-    kernels.linear(out, input, weights, { outRow: 1, activation: 'silu' });
-    const all = await kernels.read(out, 0, rows + 2);
-    const expected = loops.linear(x, w, b, inFeatures).map(loops.activations.silu);
-    const allowed = 1e-6 * Math.sqrt(inFeatures) + 1e-7 * rows;
-    expect(worst(all.subarray(outFeatures, (rows + 1) * outFeatures), expected)).toBeLessThan(allowed);
-    // The rows around it are as they were.
-    expect(all.subarray(0, outFeatures).every(value => value === 7)).toBe(true);
-    expect(all.subarray((rows + 1) * outFeatures).every(value => value === 7)).toBe(true);
-
-    const inputRow = Math.floor(rows / 3);
-    kernels.linear(out, input, weights, { inputRow, rowCount: rows - inputRow, outRow: 0 });
-    const part = await kernels.read(out, 0, rows - inputRow);
-    const unactivated = loops.linear(x.subarray(inputRow * inFeatures), w, b, inFeatures);
-    expect(worst(part, unactivated)).toBeLessThan(allowed);
-    kernels.dispose();
+  describeDense({
+    createKernels: create,
+    linearShapes: [
+      [7, 383, 20],
+      [16, 64, 9],
+      [17, 64, 9],
+      [65, 48, 132],
+      [130, 20, 68],
+      [193, 90, 17],
+    ],
   });
 
   it('linear with the large tile of data-centre GPUs', async () => {
@@ -101,66 +63,6 @@ describe.skipIf(missing).each(['tiled', 'registers'] as const)('schedule %s', sc
     expect(count(split) - count(whole)).toBe(9 - 1); // 16 numbers a column: 128 columns in a buffer
     whole.dispose();
     split.dispose();
-  });
-
-  // Absolute error allowed, as a multiple of max(1, |x|); the bounds of kernels/math.ts.
-  it.each(Object.keys(loops.activations) as Activation[])('activation %s on the whole range', async activation => {
-    const kernels = await create();
-    const weights = kernels.loadLinear({ shape: [1, 1], data: Float32Array.of(1) }, null);
-    const rows = 4000;
-    const [input, out] = [kernels.allocate(rows, 1), kernels.allocate(rows, 1)];
-    for (const scale of [1, 10, 100]) {
-      const x = Float32Array.from({ length: rows }, (_, i) => (i / 2000 - 1) * scale);
-      kernels.write(input, x);
-      kernels.linear(out, input, weights, { activation });
-      const actual = await kernels.read(out, 0, rows);
-      let error = 0;
-      x.forEach((value, i) => {
-        const expected = loops.activations[activation](value);
-        const relative = Math.abs(actual[i]! - expected) / Math.max(1, Math.abs(expected));
-        if (!(relative <= error)) error = relative;
-      });
-      expect(error).toBeLessThan(3e-7);
-    }
-    kernels.dispose();
-  });
-
-  it.each([1, 3, 4, 7, 768])('addLayerNorm with %i features, in place too', async features => {
-    const kernels = await create();
-    const rows = 3;
-    const [x, y, gamma, beta] = [random(rows * features), random(rows * features), random(features), random(features)];
-    const expected = new Float64Array(rows * features);
-    for (let t = 0; t < rows; t++) {
-      const row = Array.from({ length: features }, (_, f) => x[t * features + f]! + y[t * features + f]!);
-      const mean = row.reduce((sum, v) => sum + v, 0) / features;
-      const variance = row.reduce((sum, v) => sum + (v - mean) ** 2, 0) / features;
-      row.forEach((v, f) => {
-        expected[t * features + f] = ((v - mean) / Math.sqrt(variance + 1e-5)) * gamma[f]! + beta[f]!;
-      });
-    }
-    const norm = kernels.loadNorm({ shape: [features], data: gamma }, { shape: [features], data: beta });
-    const [input, residual, out] = [0, 1, 2].map(() => kernels.allocate(rows, features)) as [never, never, never];
-    kernels.write(input, x);
-    kernels.write(residual, y);
-    kernels.addLayerNorm(out, input, residual, norm, 1e-5);
-    const result = await kernels.read(out, 0, rows);
-    expect(worst(result, expected)).toBeLessThan(4e-6);
-    kernels.addLayerNorm(residual, input, residual, norm, 1e-5);
-    expect(await kernels.read(residual, 0, rows)).toEqual(result);
-    kernels.write(residual, y);
-    kernels.addLayerNorm(input, input, residual, norm, 1e-5);
-    expect(await kernels.read(input, 0, rows)).toEqual(result);
-    const doubled = x.map((v, i) => (v + y[i]!) / 2);
-    kernels.write(input, doubled);
-    kernels.addLayerNorm(out, input, input, norm, 1e-5);
-    expect(worst(await kernels.read(out, 0, rows), expected)).toBeLessThan(4e-6);
-    kernels.write(
-      input,
-      doubled.map(v => 2 * v),
-    );
-    kernels.addLayerNorm(input, input, null, norm, 1e-5);
-    expect(worst(await kernels.read(input, 0, rows), expected)).toBeLessThan(4e-6);
-    kernels.dispose();
   });
 
   it('global attention in several chunks of tokens, and its probabilities', async () => {
@@ -204,23 +106,6 @@ describe.skipIf(missing).each(['tiled', 'registers'] as const)('schedule %s', sc
     expect(worst(await kernels.read(out, 0, globals.length), expected)).toBeLessThan(4e-6);
     const actual = await kernels.read(probabilities, 0, heads * globals.length);
     expect(worst(actual, expectedProbabilities)).toBeLessThan(2e-6);
-    kernels.dispose();
-  });
-
-  it('gatherRows, and row numbers that change between calls', async () => {
-    const kernels = await create();
-    const [input, out] = [kernels.allocate(4, 3), kernels.allocate(3, 3)];
-    const indices = kernels.loadIndices(Int32Array.of(3, 0, 3));
-    kernels.write(
-      input,
-      Float32Array.from({ length: 12 }, (_, i) => i),
-    );
-    kernels.gatherRows(out, input, indices);
-    const other = kernels.allocate(3, 3);
-    kernels.writeIndices(indices, Int32Array.of(1, 1, 2)); // after the call that was only recorded
-    kernels.gatherRows(other, input, indices);
-    expect([...(await kernels.read(out, 0, 3))]).toEqual([9, 10, 11, 0, 1, 2, 9, 10, 11]);
-    expect([...(await kernels.read(other, 0, 3))]).toEqual([3, 4, 5, 3, 4, 5, 6, 7, 8]);
     kernels.dispose();
   });
 });
